@@ -1,0 +1,122 @@
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { StoreUnavailable } from '../errors.ts'
+import type { DatabaseOptions } from './database.ts'
+import type { Outcome, Request } from './group.ts'
+import { revive } from './revive.ts'
+
+export interface EngineOptions extends DatabaseOptions {
+  /** How long a request may take, its wait included. Default 5000 ms. */
+  deadlineMs?: number
+}
+
+interface Pending extends Request {
+  resolve (value: unknown): void
+  reject (reason: Error): void
+}
+
+const MAX_GROUP = 1024
+
+/**
+ * The database's face on the main thread. Requests that arrive while a commit is on its way to the disk form the next group,
+ * so the price of an fsync is shared by all who wait for it.
+ */
+export class SqliteEngine {
+  readonly #options: EngineOptions
+  readonly #deadlineMs: number
+  #worker: Worker | null = null
+  #waiting: Pending[] = []
+  #inFlight: Pending[] | null = null
+  #flushScheduled = false
+  #deadline: NodeJS.Timeout | null = null
+  #groupId = 0
+  #closed = false
+
+  constructor (options: EngineOptions) {
+    this.#options = options
+    this.#deadlineMs = options.deadlineMs ?? 5000
+  }
+
+  /** @throws {StoreUnavailable} after the deadline, on an I/O error, and after `close()`; or the operation's own coded error. */
+  run<T> (operation: string, ...args: unknown[]): Promise<T> {
+    if (this.#closed) return Promise.reject(new StoreUnavailable('it is closed'))
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    this.#waiting.push({ operation, args, resolve: resolve as (value: unknown) => void, reject })
+    this.#scheduleFlush()
+    return promise
+  }
+
+  /** One turn of the event loop reads many requests from the sockets: they share a group from the start. */
+  #scheduleFlush (): void {
+    if (this.#flushScheduled || this.#inFlight !== null) return
+    this.#flushScheduled = true
+    setImmediate(() => {
+      this.#flushScheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush (): void {
+    if (this.#inFlight !== null || this.#waiting.length === 0) return
+    const group = this.#waiting.splice(0, MAX_GROUP)
+    this.#inFlight = group
+    this.#deadline = setTimeout(() => this.#fail('it did not answer in time'), this.#deadlineMs)
+    this.#worker ??= this.#start()
+    const requests = group.map(({ operation, args }) => ({ operation, args }))
+    this.#worker.postMessage({ id: ++this.#groupId, requests })
+  }
+
+  #start (): Worker {
+    const worker = new Worker(new URL(`./worker${extname(import.meta.url)}`, import.meta.url), {
+      workerData: { path: this.#options.path, limits: this.#options.limits, modules: this.#options.modules }
+    })
+    worker.on('message', (message: 'ready' | { id: number, outcomes: Outcome[] }) => {
+      if (message !== 'ready' && message.id === this.#groupId) this.#settle(message.outcomes)
+    })
+    worker.on('error', (err) => { if (worker === this.#worker) this.#fail(err.message) })
+    worker.on('exit', () => { if (worker === this.#worker) this.#fail('its thread ended') })
+    return worker
+  }
+
+  #settle (outcomes: Outcome[]): void {
+    const group = this.#takeGroup()
+    for (let index = 0; index < group.length; index++) {
+      const outcome = outcomes[index]!
+      if (outcome.ok) group[index]!.resolve(outcome.value)
+      else group[index]!.reject(revive(outcome))
+    }
+    if (this.#waiting.length > 0) this.#scheduleFlush()
+  }
+
+  /** Gives up on the thread, and on the database handle with it: the next request starts a new one. */
+  #fail (reason: string): void {
+    const worker = this.#worker
+    this.#worker = null
+    void worker?.terminate()
+    const error = new StoreUnavailable(reason)
+    for (const request of [...this.#takeGroup(), ...this.#waiting.splice(0)]) request.reject(error)
+  }
+
+  #takeGroup (): Pending[] {
+    if (this.#deadline !== null) clearTimeout(this.#deadline)
+    const group = this.#inFlight ?? []
+    this.#inFlight = null
+    return group
+  }
+
+  /** Lets what is in flight finish, within the deadline, and closes the file. Never rejects. */
+  async close (): Promise<void> {
+    if (this.#closed) return
+    const last = this.#inFlight === null && this.#waiting.length === 0 ? null : this.run('stats').catch(() => {})
+    this.#closed = true
+    await last
+    const worker = this.#worker
+    if (worker === null) return
+    this.#worker = null
+    const exited = new Promise((resolve) => { worker.once('exit', resolve) })
+    const hung = setTimeout(() => { void worker.terminate() }, this.#deadlineMs)
+    worker.postMessage('close')
+    await exited
+    clearTimeout(hung)
+  }
+}
