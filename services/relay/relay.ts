@@ -26,6 +26,8 @@ export interface RelayOptions {
   retentionMs?: number
   /** How often an idle relay looks for messages of other processes. Default 1000 ms. */
   idleMs?: number
+  /** How often an idle relay asks where the queue stands, to notice a flush that broke no connection. Default 5000 ms. */
+  checkMs?: number
 }
 
 export interface RelayStats {
@@ -43,8 +45,6 @@ const MAX_RETRY_MS = 1000
 const STOP_BUDGET_MS = 400
 /** Refusals in a row before the loop slows down: one is normal after a failover, a series means that something fights us. */
 const QUICK_RETRIES = 3
-/** An idle queue that was flushed without a reconnect is noticed within this. */
-const CHECK_MS = 5000
 
 /** Carries accepted messages to the queue, in order, by one relay at a time, for as long as it takes. */
 export class Relay {
@@ -62,7 +62,7 @@ export class Relay {
   #unsubscribe: (() => void)[] = []
 
   constructor (options: RelayOptions) {
-    this.#options = { emptyPolicy: 'replay', leaseMs: 5000, retentionMs: 900_000, idleMs: 1000, ...options }
+    this.#options = { emptyPolicy: 'replay', leaseMs: 5000, retentionMs: 900_000, idleMs: 1000, checkMs: 5000, ...options }
     this.#retention = new Retention(options.journal, this.#options.retentionMs)
   }
 
@@ -148,7 +148,7 @@ export class Relay {
   async #housekeeping (session: RelaySession): Promise<void> {
     const { journal, transport } = this.#options
     this.#failures = 0
-    if (Date.now() - this.#checkedAt >= CHECK_MS) {
+    if (Date.now() - this.#checkedAt >= this.#options.checkMs) {
       this.#checkedAt = Date.now()
       session.recheck()
     }

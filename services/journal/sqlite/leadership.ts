@@ -12,6 +12,9 @@ export interface Term {
   retired: number
 }
 
+/** An expiry further ahead than this was written by a clock that has since been set back. */
+const LONGEST_LEASE_MS = 60_000
+
 /**
  * The lease row and the chain of terms. A row, not a lock on a session: it works for a second process on the same file
  * just as it does behind a connection pooler.
@@ -47,8 +50,8 @@ export class SqliteLeadership {
   acquire (owner: string, ttlMs: number): string | null {
     const now = this.#now()
     const lease = this.#lease.get() as { owner: string | null, expires_at: number }
-    // An expiry further ahead than any lease is long was written by a clock that has since been set back.
-    const held = lease.owner !== null && lease.expires_at > now && lease.expires_at <= now + ttlMs
+    const plausible = lease.expires_at <= now + Math.max(ttlMs, LONGEST_LEASE_MS)
+    const held = lease.owner !== null && lease.expires_at > now && plausible
     if (held) return null
     const term = randomUUIDv7()
     this.#deleteUnused.run()

@@ -1,0 +1,27 @@
+import { Redis } from 'ioredis'
+import type { Connection } from '../../services/relay/redis-transport.ts'
+import type { Teardown } from './redis-server.ts'
+
+/** A connection without a guard, for tests of what stands on top of one. */
+export function plainConnection (t: Teardown, port: number): Connection {
+  const client = new Redis({
+    port, maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 300, retryStrategy: () => 20
+  })
+  const listeners = new Set<() => void>()
+  let epoch = 0
+  client.on('error', () => {})
+  client.on('ready', () => {
+    epoch++
+    for (const listener of listeners) listener()
+  })
+  t.teardown(() => client.disconnect())
+  return {
+    client,
+    get connectionEpoch () { return epoch },
+    isHealthy: () => client.status === 'ready',
+    onReady (listener) {
+      listeners.add(listener)
+      return () => { listeners.delete(listener) }
+    }
+  }
+}
