@@ -1,0 +1,60 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { startupLine } from '../services/config/describe.ts'
+import { ConfigOptionError } from '../services/config/errors.ts'
+import { assertUsable, loadConfig } from '../services/config/load.ts'
+import type { Config, LoadedConfig } from '../services/config/load.ts'
+import { nearest } from '../services/config/suggest.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The configuration of this process: validated, complete, deeply frozen. */
+    config: Config
+  }
+}
+
+export interface ConfigPluginOptions {
+  /** Where the variables come from. Default: `process.env`. */
+  env?: NodeJS.ProcessEnv
+}
+
+// Fastify passes its own register options on to the plugin.
+const knownOptions = ['env', 'prefix', 'logLevel', 'logSerializers']
+
+/**
+ * Decorates `fastify.config`.
+ *
+ * @throws {ConfigError} FST_BRK_CONFIG_INVALID when the service must not start: a variable outside Redis is invalid, or one
+ * of Redis is and REDIS_REQUIRED is true. Otherwise an invalid Redis configuration disables Redis and is logged in full.
+ */
+const plugin: FastifyPluginAsync<ConfigPluginOptions> = async (fastify, options) => {
+  checkOptions(options)
+  const loaded = loadConfig(options.env ?? process.env)
+  assertUsable(loaded)
+  fastify.decorate('config', loaded.config)
+  logOutcome(fastify, loaded)
+}
+
+function checkOptions (options: ConfigPluginOptions): void {
+  for (const name of Object.keys(options)) {
+    if (!knownOptions.includes(name)) throw new ConfigOptionError(`There is no option "${name}". Did you mean "${nearest(name, knownOptions)}"?`)
+  }
+  if (options.env !== undefined && (typeof options.env !== 'object' || options.env === null)) {
+    throw new ConfigOptionError('Option "env" must be an object such as process.env.')
+  }
+}
+
+function logOutcome (fastify: FastifyInstance, { config, errors, warnings }: LoadedConfig): void {
+  const log = fastify.log.child({ component: 'config' })
+  const redis = startupLine(config.redis.resolution)
+  if (errors.length > 0) log.error({ redis, errors }, `Redis is disabled because its configuration is invalid: ${messages(errors)}`)
+  else if (redis.state === 'disabled') log.info({ redis }, 'Redis is disabled: neither REDIS_URL nor REDIS_HOST is set')
+  else log.info({ redis }, 'Redis is configured')
+  if (warnings.length > 0) log.warn({ warnings }, `configuration warnings: ${messages(warnings)}`)
+}
+
+function messages (problems: LoadedConfig['errors']): string {
+  return problems.map(({ message }) => message).join(' ')
+}
+
+export default fp(plugin, { name: 'breakwater-config', fastify: '5.x' })

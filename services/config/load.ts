@@ -1,0 +1,111 @@
+import { readDatabaseUrl } from './database.ts'
+import type { DatabaseTarget } from './database.ts'
+import { readStated, withDefaults } from './environment.ts'
+import type { Variables } from './environment.ts'
+import { ConfigError } from './errors.ts'
+import { hostFault } from './host.ts'
+import { quote } from './masking.ts'
+import { Problems } from './problems.ts'
+import type { Problem } from './problems.ts'
+import { resolveRedisTarget } from './redis-target.ts'
+import type { RedisResolution } from './redis-target.ts'
+import { variableNames } from './schema.ts'
+import type { Environment } from './schema.ts'
+
+export { ConfigError }
+
+/** The whole configuration; deeply frozen. Numbers ending in `Ms` are milliseconds. */
+export interface Config {
+  readonly process: { readonly port: number, readonly host: string, readonly logLevel: string, readonly drainMs: number }
+  readonly redis: {
+    readonly resolution: RedisResolution
+    readonly required: boolean
+    readonly bootBudgetMs: number
+    readonly commandTimeoutMs: number
+    readonly connectTimeoutMs: number
+    readonly tlsCaFile: string | null
+  }
+  readonly database: Readonly<DatabaseTarget> & { readonly allowNodeDurability: boolean }
+  readonly publisher: {
+    readonly queueName: string
+    readonly retentionMs: number
+    readonly maxRows: number
+    readonly maxBytes: number
+    readonly emptyRedisPolicy: 'replay' | 'ignore'
+  }
+}
+
+export interface LoadedConfig {
+  /** Usable only if {@link fatalProblems} is empty: an invalid value reads as its default. */
+  readonly config: Config
+  readonly errors: readonly Problem[]
+  readonly warnings: readonly Problem[]
+}
+
+/** Reads everything at once and never throws; see {@link assertUsable}. */
+export function loadConfig (env: Variables): LoadedConfig {
+  const problems = new Problems()
+  const resolution = resolveRedisTarget(env)
+  // Problems of Redis variables are in the resolution already.
+  const redis = readStated(env, variableNames.filter(isRedis), new Problems())
+  const others = readStated(env, variableNames.filter(name => !isRedis(name)), problems)
+  const values = withDefaults({ ...redis, ...others })
+  const config = assemble(values, resolution, problems)
+  return deepFreeze({
+    config,
+    errors: [...problems.errors, ...resolution.errors],
+    warnings: [...problems.warnings, ...resolution.warnings]
+  })
+}
+
+/**
+ * What forbids a start. Without Redis the service runs degraded, so errors about Redis stop it only if REDIS_REQUIRED is true;
+ * all others always do, because no default is a safe guess at what was meant.
+ */
+export function fatalProblems ({ config, errors }: LoadedConfig): readonly Problem[] {
+  const { required, resolution } = config.redis
+  const fatal = required || errors.length > resolution.errors.length
+  return fatal ? errors : []
+}
+
+/** @throws {ConfigError} FST_BRK_CONFIG_INVALID, with every problem, when the service must not start. */
+export function assertUsable (loaded: LoadedConfig): void {
+  const problems = fatalProblems(loaded)
+  if (problems.length > 0) throw new ConfigError(problems)
+}
+
+function isRedis (name: string): boolean {
+  return name.startsWith('REDIS_')
+}
+
+function assemble (values: Environment, resolution: RedisResolution, problems: Problems): Config {
+  const fault = hostFault(values.HOST)
+  if (fault !== null) {
+    problems.add('FST_BRK_CONFIG_HOST', 'HOST', `HOST is ${quote(values.HOST)}: ${fault}.`, 'Write an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::.')
+  }
+  return {
+    process: { port: values.PORT, host: values.HOST, logLevel: values.LOG_LEVEL, drainMs: values.DRAIN_MS },
+    redis: {
+      resolution,
+      required: values.REDIS_REQUIRED,
+      bootBudgetMs: values.REDIS_BOOT_BUDGET_MS,
+      commandTimeoutMs: values.REDIS_COMMAND_TIMEOUT_MS,
+      connectTimeoutMs: values.REDIS_CONNECT_TIMEOUT_MS,
+      tlsCaFile: values.REDIS_TLS_CA_FILE ?? null
+    },
+    database: { ...readDatabaseUrl(values.DATABASE_URL, problems), allowNodeDurability: values.ALLOW_NODE_DURABILITY },
+    publisher: {
+      queueName: values.QUEUE_NAME,
+      retentionMs: values.JOURNAL_RETENTION_MS,
+      maxRows: values.JOURNAL_MAX_ROWS,
+      maxBytes: values.JOURNAL_MAX_BYTES,
+      emptyRedisPolicy: values.REDIS_EMPTY_POLICY
+    }
+  }
+}
+
+function deepFreeze<T> (value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  for (const part of Object.values(value)) deepFreeze(part)
+  return Object.freeze(value)
+}

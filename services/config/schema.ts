@@ -1,0 +1,76 @@
+import { Type } from '@sinclair/typebox'
+import type { SchemaOptions, Static, TSchema } from '@sinclair/typebox'
+
+/** What every variable says about itself; `.env.example` and the tables of docs/configuration.md are made of it. */
+export interface About extends SchemaOptions {
+  description: string
+  section: SectionName
+  examples: [string]
+  default?: unknown
+  /** Of the number, as shown to people. */
+  unit?: string
+  /** The value is or contains a credential: never shown. */
+  secret?: boolean
+  /** Taken as it is, with white space at its ends. */
+  literal?: boolean
+}
+
+export const sections = {
+  process: 'Process',
+  redis: 'Redis',
+  database: 'Database',
+  publisher: 'Publisher'
+} as const
+export type SectionName = keyof typeof sections
+
+/** The longest delay that timers know in milliseconds (anything above fires at once), and Redis' largest database number. */
+const LARGEST_INT32 = 2 ** 31 - 1
+
+const text = (about: About) => Type.String({ minLength: 1, ...about })
+const flag = (about: About) => Type.Boolean(about)
+const integer = (minimum: number, maximum: number, about: About) => Type.Integer({ minimum, maximum, ...about })
+const timer = (minimum: number, about: About) => integer(minimum, LARGEST_INT32, { unit: 'ms', ...about })
+const choice = <const T extends string[]>(values: T, about: About) => Type.Union(values.map(value => Type.Literal(value as T[number])), about)
+const optional = <T extends TSchema>(schema: T) => Type.Optional(schema)
+
+/** Every environment variable, its rule, its default and its documentation. */
+export const environmentSchema = Type.Object({
+  PORT: integer(0, 65535, { section: 'process', default: 3000, examples: ['3000'], description: 'Port to listen on. 0: the operating system chooses a free one.' }),
+  HOST: text({ section: 'process', default: '127.0.0.1', examples: ['0.0.0.0'], description: 'Address to listen on. `0.0.0.0` in a container.' }),
+  LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+    { section: 'process', default: 'info', examples: ['info'], description: 'Lowest level that is logged.' }),
+  DRAIN_MS: timer(0, { section: 'process', default: 5000, examples: ['5000'], description: 'How long readiness answers 503 before the server closes, so that load balancers stop sending.' }),
+
+  REDIS_URL: optional(text({ section: 'redis', secret: true, examples: ['rediss://cache.example.com:6379/0'], description: 'Where Redis is, in one of the forms of docs/configuration.md. Wins over the parts (`REDIS_HOST`, …) for everything it states.' })),
+  REDIS_HOST: optional(text({ section: 'redis', examples: ['cache.example.com'], description: 'Host name or IP address, when there is no `REDIS_URL`.' })),
+  REDIS_PORT: integer(1, 65535, { section: 'redis', default: 6379, examples: ['6379'], description: 'Port, where `REDIS_URL` states none.' }),
+  REDIS_AUTH_TOKEN: optional(text({ section: 'redis', secret: true, literal: true, examples: ['change-me'], description: 'Token (password), raw or percent-encoded, where `REDIS_URL` states none.' })),
+  REDIS_USERNAME: optional(text({ section: 'redis', examples: ['breakwater'], description: 'ACL user, where `REDIS_URL` states none.' })),
+  REDIS_DB: integer(0, LARGEST_INT32, { section: 'redis', default: 0, examples: ['0'], description: 'Database number, where `REDIS_URL` states none.' }),
+  REDIS_TLS_ENABLED: flag({ section: 'redis', default: false, examples: ['true'], description: 'TLS, where `REDIS_URL` has no scheme.' }),
+  REDIS_TLS_CA_FILE: optional(text({ section: 'redis', examples: ['/etc/ssl/redis-ca.pem'], description: 'Certificate authority (PEM file) to trust instead of the well-known ones.' })),
+  REDIS_CLUSTER: flag({ section: 'redis', default: false, examples: ['false'], description: 'The address is one of a Redis Cluster, which has database 0 only. The client of this version does not follow slots yet.' }),
+  REDIS_REQUIRED: flag({ section: 'redis', default: false, examples: ['false'], description: 'Exit with 1 at startup when the Redis configuration is missing or invalid, instead of running degraded.' }),
+  REDIS_BOOT_BUDGET_MS: timer(0, { section: 'redis', default: 1000, examples: ['1000'], description: 'How long startup waits for Redis. 0: not at all.' }),
+  REDIS_COMMAND_TIMEOUT_MS: timer(1, { section: 'redis', default: 500, examples: ['500'], description: 'Deadline of every command.' }),
+  REDIS_CONNECT_TIMEOUT_MS: timer(1, { section: 'redis', default: 1000, examples: ['1000'], description: 'Deadline of every attempt to connect.' }),
+
+  DATABASE_URL: text({ section: 'database', secret: true, default: 'sqlite:./data/breakwater.db', examples: ['sqlite:./data/breakwater.db'], description: 'Registrations and journal: `sqlite:<file>`, `sqlite::memory:` or `postgres://…`.' }),
+  ALLOW_NODE_DURABILITY: flag({ section: 'database', default: false, examples: ['false'], description: 'Accept a database that dies with the machine (SQLite on a container platform).' }),
+
+  QUEUE_NAME: Type.String({ pattern: '^[^\\s{}]+$', section: 'publisher', default: 'hokusai:model_ready_queue', examples: ['hokusai:model_ready_queue'], description: 'Redis list that messages go to. No spaces or braces: the name is a hash tag.' } satisfies About & { pattern: string }),
+  JOURNAL_RETENTION_MS: integer(0, Number.MAX_SAFE_INTEGER, { unit: 'ms', section: 'publisher', default: 900_000, examples: ['900000'], description: 'How long published messages are kept to repair a queue that forgot them.' }),
+  JOURNAL_MAX_ROWS: integer(1, Number.MAX_SAFE_INTEGER, { unit: 'messages', section: 'publisher', default: 1_000_000, examples: ['1000000'], description: 'High-water mark of unpublished messages; above it, publishing answers 503.' }),
+  JOURNAL_MAX_BYTES: integer(1, Number.MAX_SAFE_INTEGER, { unit: 'bytes', section: 'publisher', default: 2 ** 30, examples: ['1073741824'], description: 'High-water mark of the size of unpublished messages.' }),
+  REDIS_EMPTY_POLICY: choice(['replay', 'ignore'],
+    { section: 'publisher', default: 'replay', examples: ['replay'], description: 'When Redis came back empty: `replay` sends retained messages again, `ignore` does not.' })
+})
+
+export type Environment = Static<typeof environmentSchema>
+export type VariableName = keyof Environment
+
+export const variableNames = Object.keys(environmentSchema.properties) as VariableName[]
+
+export function about (name: VariableName): About {
+  return environmentSchema.properties[name] as unknown as About
+}
