@@ -51,6 +51,7 @@ export function loadConfig (env: Variables): LoadedConfig {
   const others = readStated(env, variableNames.filter(name => !isRedis(name)), problems)
   const values = withDefaults({ ...redis, ...others })
   const config = assemble(values, resolution, problems)
+  checkDurability(config, env, problems)
   return deepFreeze({
     config,
     errors: [...problems.errors, ...resolution.errors],
@@ -102,6 +103,13 @@ function assemble (values: Environment, resolution: RedisResolution, problems: P
       emptyRedisPolicy: values.REDIS_EMPTY_POLICY
     }
   }
+}
+
+/** ECS sets this variable in every container; the disk below it goes with the task. */
+function checkDurability ({ database }: Config, env: Variables, problems: Problems): void {
+  if (!env.ECS_CONTAINER_METADATA_URI_V4 || database.kind !== 'sqlite' || database.allowNodeDurability) return
+  problems.add('FST_BRK_CONFIG_NODE_DURABILITY', 'DATABASE_URL',
+    `DATABASE_URL is ${quote(database.url)}, a file inside an ECS task: every message still in it is lost when the task is replaced.`)
 }
 
 function deepFreeze<T> (value: T): T {

@@ -54,7 +54,11 @@ export const rules = {
   FST_BRK_CONFIG_REQUIRED: error('when-it-is-wrong', 'Redis is required, but nothing says where it is.',
     'Set REDIS_URL (for example rediss://cache.example.com:6379) or REDIS_HOST, or leave REDIS_REQUIRED out.'),
   FST_BRK_CONFIG_DATABASE_URL: error('database', 'DATABASE_URL has none of the known forms.',
-    'Write sqlite:./data/breakwater.db, sqlite::memory: or postgres://user:password@host:5432/name.'),
+    'Write sqlite:./data/breakwater.db, or sqlite::memory: for tests.'),
+  FST_BRK_CONFIG_DATABASE_ENGINE: error('database', 'DATABASE_URL names PostgreSQL, which this version has no engine for.',
+    'Use sqlite:<file> on a disk that outlives the process.'),
+  FST_BRK_CONFIG_NODE_DURABILITY: error('database', 'The service runs on ECS, where the file of an SQLite database is lost with its task.',
+    'Mount a volume that outlives the task and set ALLOW_NODE_DURABILITY=true, which also accepts the loss.'),
 
   FST_BRK_CONFIG_TLS_MISMATCH: warning('precedence', 'The scheme of REDIS_URL and REDIS_TLS_ENABLED disagree; the scheme wins.',
     'Make them agree: rediss:// with true, redis:// with false, or leave REDIS_TLS_ENABLED out.'),

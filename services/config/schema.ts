@@ -55,8 +55,8 @@ export const environmentSchema = Type.Object({
   REDIS_COMMAND_TIMEOUT_MS: timer(1, { section: 'redis', default: 500, examples: ['500'], description: 'Deadline of every command.' }),
   REDIS_CONNECT_TIMEOUT_MS: timer(1, { section: 'redis', default: 1000, examples: ['1000'], description: 'Deadline of every attempt to connect.' }),
 
-  DATABASE_URL: text({ section: 'database', secret: true, default: 'sqlite:./data/breakwater.db', examples: ['sqlite:./data/breakwater.db'], description: 'Registrations and journal: `sqlite:<file>`, `sqlite::memory:` or `postgres://…`.' }),
-  ALLOW_NODE_DURABILITY: flag({ section: 'database', default: false, examples: ['false'], description: 'Accept a database that dies with the machine (SQLite on a container platform).' }),
+  DATABASE_URL: text({ section: 'database', secret: true, default: 'sqlite:./data/breakwater.db', examples: ['sqlite:./data/breakwater.db'], description: 'Registrations and journal: `sqlite:<file>` or `sqlite::memory:`.' }),
+  ALLOW_NODE_DURABILITY: flag({ section: 'database', default: false, examples: ['false'], description: 'Accept on ECS a database whose file dies with the task, or is on a volume that does not.' }),
 
   QUEUE_NAME: Type.String({ pattern: '^[^\\s{}]+$', section: 'publisher', default: 'hokusai:model_ready_queue', examples: ['hokusai:model_ready_queue'], description: 'Redis list that messages go to. No spaces or braces: the name is a hash tag.' } satisfies About & { pattern: string }),
   JOURNAL_RETENTION_MS: integer(0, Number.MAX_SAFE_INTEGER, { unit: 'ms', section: 'publisher', default: 900_000, examples: ['900000'], description: 'How long published messages are kept to repair a queue that forgot them.' }),

@@ -68,7 +68,8 @@ t.test('R1.4 bad values are errors that name the variable', async t => {
     ['JOURNAL_RETENTION_MS', 'INTEGER', '-1', '15m'],
     ['JOURNAL_MAX_ROWS', 'INTEGER', '0', '9007199254740993'],
     ['JOURNAL_MAX_BYTES', 'INTEGER', '0', '1GiB'],
-    ['DATABASE_URL', 'DATABASE_URL', 'sqlite:', 'mysql://h/d', './data.db', 'postgres://', 'postgres:///d']
+    ['DATABASE_URL', 'DATABASE_URL', 'sqlite:', 'mysql://h/d', './data.db', 'postgres://', 'postgres:///d'],
+    ['DATABASE_URL', 'DATABASE_ENGINE', 'postgres://db/models', 'postgresql://app@db:5432/models']
   ]
   for (const [variable, code, ...values] of rows) {
     for (const value of values) t.same(codes({ [variable]: value }), [`${variable} ${code}`], `${variable}=${value}`)
@@ -166,6 +167,14 @@ t.test('PostgreSQL credentials stay in the secret', async t => {
   t.notMatch(JSON.stringify(database), /p@ss/)
   t.equal(database.connection.reveal(), url)
   t.equal(loadConfig({ DATABASE_URL: 'sqlite:///var/lib/b.db' }).config.database.path, '/var/lib/b.db')
+})
+
+t.test('on ECS a database that dies with its task needs an explicit yes', async t => {
+  const ecs = { ECS_CONTAINER_METADATA_URI_V4: 'http://169.254.170.2/v4/x' }
+  t.same(codes(ecs), ['DATABASE_URL NODE_DURABILITY'])
+  t.same(codes({ ...ecs, DATABASE_URL: 'sqlite::memory:' }), ['DATABASE_URL NODE_DURABILITY'])
+  t.same(codes({ ...ecs, ALLOW_NODE_DURABILITY: 'true' }), [])
+  t.same(codes({ ECS_CONTAINER_METADATA_URI_V4: '' }), [])
 })
 
 t.test('values that are no strings, as a caller from JavaScript may pass', async t => {
