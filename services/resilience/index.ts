@@ -1,0 +1,8 @@
+export { equalJitter, exponential, fullJitter } from './backoff.ts'
+export { CircuitBreaker } from './circuit-breaker.ts'
+export type { BreakerSnapshot, BreakerState, CircuitBreakerOptions, Outcome, Transition, TransitionListener } from './circuit-breaker.ts'
+export { Deadline, Deadlines } from './deadlines.ts'
+export type { DeadlinesOptions } from './deadlines.ts'
+export { CircuitOpenError } from './errors.ts'
+export { Sampler } from './sampler.ts'
+export type { Sample, SamplerOptions, SamplerReading } from './sampler.ts'
