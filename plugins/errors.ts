@@ -1,0 +1,68 @@
+import type { FastifyError, FastifyPluginAsync, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import { AllowedMethods } from '../services/http/allowed-methods.ts'
+import { MethodNotAllowed, RouteNotFound } from '../services/http/errors.ts'
+import { PROBLEM_TYPE, pathOf, toProblem } from '../services/http/problem.ts'
+import type { ProblemAnswer } from '../services/http/problem.ts'
+import { requestId } from '../services/http/request-context.ts'
+
+/** Errors before routing never reach an error handler. Their own messages quote the whole URL, query string included. */
+function frameworkErrors ({ code, statusCode }: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const message = 'The path cannot be used: a part of it is too long, or is not UTF-8 in percent-encoding.'
+  void reply.header('x-request-id', request.id)
+  sendProblem(reply, toProblem({ code, statusCode, message }, { url: request.url, requestId: request.id }))
+}
+
+/**
+ * What only the server's constructor can be told: give these to `Fastify()` so that errors before routing look like all
+ * others, and names as long as a registration allows fit into a URL.
+ */
+export const problemServerOptions = {
+  frameworkErrors: frameworkErrors as NonNullable<FastifyServerOptions['frameworkErrors']>,
+  routerOptions: { maxParamLength: 255, ignoreTrailingSlash: true }
+}
+
+/**
+ * Every error is `application/problem+json`; every answer carries `x-request-id`, the caller's where it is sane.
+ * Register it before any route, so that a wrong method on a known path is a 405.
+ */
+const plugin: FastifyPluginAsync = async (fastify) => {
+  const allowed = new AllowedMethods()
+  fastify.setGenReqId(request => requestId(request.headers['x-request-id']))
+  fastify.addHook('onRoute', ({ url, method }) => { allowed.add(url, method) })
+  fastify.addHook('onRequest', (request, reply, done) => {
+    void reply.header('x-request-id', request.id)
+    done()
+  })
+
+  fastify.setErrorHandler((error: FastifyError, request, reply) => {
+    const answer = toProblem(error, { url: request.url, requestId: request.id })
+    logFailure(request, error, answer.problem.status)
+    sendProblem(reply, answer)
+    return reply
+  })
+
+  fastify.setNotFoundHandler((request, reply) => {
+    const methods = allowed.at(pathOf(request.url)).join(', ')
+    if (methods !== '') void reply.header('allow', methods)
+    const error = methods === '' ? new RouteNotFound() : new MethodNotAllowed(request.method, methods)
+    sendProblem(reply, toProblem(error, { url: request.url, requestId: request.id }))
+    return reply
+  })
+}
+
+function sendProblem (reply: FastifyReply, { problem, retryAfterSeconds }: ProblemAnswer): void {
+  // A plugin that sheds load has set its own Retry-After already.
+  if (retryAfterSeconds !== null) void reply.header('retry-after', retryAfterSeconds)
+  else if (problem.status === 503 && !reply.hasHeader('retry-after')) void reply.header('retry-after', 1)
+  void reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(problem)
+}
+
+/** Refusals by design are counted and shown by health; only what nobody planned is an error in the log. */
+function logFailure (request: FastifyRequest, err: FastifyError, status: number): void {
+  if (status < 500) request.log.info({ err }, 'request refused')
+  else if (status === 503) request.log.debug({ err }, 'request shed')
+  else request.log.error({ err }, 'request failed')
+}
+
+export default fp(plugin, { name: 'breakwater-errors', fastify: '5.x' })

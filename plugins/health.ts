@@ -1,0 +1,43 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { absentRedisCheck, databaseCheck, journalCheck, redisCheck } from '../services/health/builtin-checks.ts'
+import type { DatabaseProbe, JournalReader, RedisProbe } from '../services/health/builtin-checks.ts'
+import type { HealthCheck } from '../services/health/check.ts'
+import { HealthRegistry } from '../services/health/health-registry.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** How the service's dependencies are; reading it never waits for one. */
+    health: HealthRegistry
+  }
+}
+
+/** What other plugins may have decorated. Looked up, not required: this plugin also serves siblings that use it alone. */
+interface Neighbours {
+  store?: DatabaseProbe & JournalReader
+  redisGuard?: RedisProbe | null
+  config?: { redis: { resolution: { state: 'configured' | 'disabled' | 'invalid' } } }
+}
+
+/**
+ * Decorates `fastify.health`. Register it after the store and Redis plugins: it brings a check for each that is there,
+ * and siblings add theirs with `fastify.health.register()`.
+ */
+const plugin: FastifyPluginAsync = async (fastify) => {
+  const health = new HealthRegistry({ logger: fastify.log.child({ component: 'health' }) })
+  fastify.decorate('health', health)
+  for (const check of builtinChecks(fastify)) health.register(check)
+  health.start()
+  fastify.addHook('onClose', async () => { health.stop() })
+}
+
+function builtinChecks (fastify: FastifyInstance): HealthCheck[] {
+  const { store, redisGuard, config } = fastify as Neighbours
+  const checks: HealthCheck[] = []
+  if (store !== undefined) checks.push(databaseCheck(store), journalCheck(store))
+  if (redisGuard) checks.push(redisCheck(redisGuard))
+  else if (redisGuard === null) checks.push(absentRedisCheck(config?.redis.resolution.state === 'invalid' ? 'invalid' : 'disabled'))
+  return checks
+}
+
+export default fp(plugin, { name: 'breakwater-health', fastify: '5.x' })

@@ -1,0 +1,123 @@
+import { Type } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
+import { fields } from '../../services/queue/message.ts'
+
+const DEFAULT_PAGE_SIZE = 50
+const MAX_PAGE_SIZE = 200
+const MAX_CURSOR_LENGTH = 256
+
+const segment = Type.String({
+  minLength: 1, maxLength: 255, pattern: '^[^/\\u0000-\\u001f\\u007f\\u2028\\u2029]+$', description: 'no slash and no control characters'
+})
+const name = Type.String({
+  minLength: 1, maxLength: 255, pattern: '^[^\\u0000-\\u001f\\u007f\\u2028\\u2029]+$', description: 'no control characters'
+})
+const tokenId = Type.String({
+  ...fields.tokenSymbol, description: 'lower case letters, digits and hyphens'
+})
+const contributorAddress = Type.String({
+  ...fields.contributorAddress, description: '0x and 40 hexadecimal digits'
+})
+
+/** PROTOCOL.md, "Registration request". A slash in a version would make two models share one model_id. */
+export const RegistrationRequest = Type.Object({
+  model_name: name,
+  version: segment,
+  token_id: tokenId,
+  metric_name: name,
+  baseline_value: Type.Number(),
+  current_value: Type.Optional(Type.Number()),
+  proposal_identifier: Type.Optional(name),
+  mlflow_run_id: Type.Optional(name),
+  model_uri: Type.Optional(Type.String({ minLength: 1, maxLength: 2048, pattern: '^[^\\u0000-\\u0020\\u007f]+$', description: 'no spaces and no control characters' })),
+  contributor_address: Type.Optional(contributorAddress),
+  experiment_name: Type.Optional(name),
+  api_schema: Type.Optional(fields.apiSchema),
+  tags: Type.Optional(fields.tags),
+  eval_spec: Type.Optional(fields.reference),
+  scorer_ref: Type.Optional(fields.reference),
+  primary_metric: Type.Optional(fields.reference),
+  benchmark_spec_id: Type.Optional(fields.reference)
+}, { additionalProperties: false })
+
+export const RegistrationHeaders = Type.Object({
+  'idempotency-key': Type.Optional(Type.String({
+    minLength: 1, maxLength: 255, pattern: '^[\\x20-\\x7e]+$', description: 'printable ASCII characters'
+  }))
+})
+
+const durability = Type.Union([Type.Literal('none'), Type.Literal('node'), Type.Literal('cluster')])
+const nullableString = Type.Unsafe<string | null>({ type: ['string', 'null'] })
+
+export const Registration = Type.Object({
+  model_id: Type.String(),
+  model_name: Type.String(),
+  version: Type.String(),
+  event: Type.Object({
+    message_id: nullableString,
+    state: Type.Union([Type.Literal('pending'), Type.Literal('skipped')]),
+    reason: Type.Optional(Type.Literal('below_baseline')),
+    durability
+  })
+})
+
+const openObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+
+export const StoredModel = Type.Object({
+  model_id: Type.String(),
+  model_name: Type.String(),
+  version: Type.String(),
+  token_id: Type.String(),
+  metric_name: Type.String(),
+  baseline_value: Type.Number(),
+  current_value: Type.Number(),
+  proposal_identifier: Type.String(),
+  mlflow_run_id: Type.Optional(Type.String()),
+  model_uri: Type.Optional(Type.String()),
+  contributor_address: Type.Optional(Type.String()),
+  experiment_name: Type.Optional(Type.String()),
+  api_schema: Type.Optional(openObject),
+  tags: Type.Optional(Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: { type: 'string' } })),
+  eval_spec: Type.Optional(Type.String()),
+  scorer_ref: Type.Optional(Type.String()),
+  primary_metric: Type.Optional(Type.String()),
+  benchmark_spec_id: Type.Optional(Type.String()),
+  status: Type.Literal('registered'),
+  below_baseline: Type.Boolean(),
+  created_at: Type.String(),
+  message_id: nullableString
+})
+
+export const StoredModelPage = Type.Object({ items: Type.Array(StoredModel), next_cursor: nullableString })
+
+const page = {
+  limit: Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE, default: DEFAULT_PAGE_SIZE }),
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_CURSOR_LENGTH, description: 'next_cursor of the page before' }))
+}
+
+export const PageQuery = Type.Object(page, { additionalProperties: false })
+export const ListQuery = Type.Object({
+  model_name: Type.Optional(name), token_id: Type.Optional(tokenId), ...page
+}, { additionalProperties: false })
+
+export const NameParams = Type.Object({ name })
+export const VersionParams = Type.Object({ name, version: segment })
+
+/** RFC 9457, as every error of this service is sent. */
+export const ProblemDetails = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  instance: Type.String(),
+  code: Type.String(),
+  request_id: Type.String(),
+  errors: Type.Optional(Type.Array(Type.Object({
+    in: Type.String(), path: Type.String(), rule: Type.String(), message: Type.String()
+  })))
+})
+
+/** A success schema together with the problems that every route can answer. */
+export function responses<T extends Record<number, TSchema>> (success: T) {
+  return { ...success, '4xx': ProblemDetails, '5xx': ProblemDetails }
+}

@@ -1,0 +1,153 @@
+import { Sampler } from '../resilience/sampler.ts'
+import { assertUsable, kindOf } from './check.ts'
+import type { CheckResult, CheckStatus, HealthCheck, ReadCheck, SampledCheck } from './check.ts'
+import { HealthCheckExists } from './errors.ts'
+import { summarise } from './snapshot.ts'
+import type { CheckSnapshot, HealthSnapshot } from './snapshot.ts'
+
+/** What the registry needs of a pino-like logger. */
+export interface HealthLogger {
+  debug (fields: object, message: string): void
+  info (fields: object, message: string): void
+  warn (fields: object, message: string): void
+  error (fields: object, message: string): void
+}
+
+export interface HealthRegistryOptions {
+  logger: HealthLogger
+  /** Monotonic milliseconds. Default `performance.now`. */
+  clock?: () => number
+  /** For the samplers' jitter. Default `Math.random`. */
+  random?: () => number
+  /** How often synchronous checks are looked at so that their transitions are logged without a request. Default 1000. */
+  observeMs?: number
+}
+
+type Reading = CheckResult & { ageMs: number | null, latencyMs: number | null }
+
+interface Entry {
+  check: HealthCheck
+  read: () => Reading
+  sampler: Sampler<unknown> | null
+  status: CheckStatus | null
+  transitions: number
+}
+
+/**
+ * Knows how the service's dependencies are. Checks run in the background; `snapshot()` only reads what they found,
+ * so that asking for health can neither wait for a dependency nor burden it.
+ */
+export class HealthRegistry {
+  readonly #options: HealthRegistryOptions
+  readonly #entries = new Map<string, Entry>()
+  #timer: NodeJS.Timeout | null = null
+  #draining = false
+
+  constructor (options: HealthRegistryOptions) {
+    this.#options = options
+  }
+
+  /** @throws FST_BRK_HEALTH_CHECK_EXISTS, FST_BRK_HEALTH_CHECK_INVALID */
+  register (check: HealthCheck): void {
+    assertUsable(check)
+    if (this.#entries.has(check.name)) throw new HealthCheckExists(check.name)
+    const entry = 'read' in check ? readEntry(check) : this.#sampledEntry(check)
+    this.#entries.set(check.name, entry)
+    if (this.#timer !== null) entry.sampler?.start()
+  }
+
+  start (): void {
+    if (this.#timer !== null) return
+    this.#timer = setInterval(() => { this.#observeAll() }, this.#options.observeMs ?? 1000).unref()
+    for (const { sampler } of this.#entries.values()) sampler?.start()
+  }
+
+  stop (): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+    for (const { sampler } of this.#entries.values()) sampler?.stop()
+  }
+
+  /** From now on the service is not ready, whatever its checks say: it will close soon. */
+  drain (): void {
+    this.#draining = true
+  }
+
+  /** Synchronous, without I/O, in microseconds. */
+  snapshot (): HealthSnapshot {
+    return summarise(Object.fromEntries(this.#observeAll()), this.#draining)
+  }
+
+  #sampledEntry (check: SampledCheck): Entry {
+    const { name, check: run, intervalMs, timeoutMs } = check
+    const { clock, random } = this.#options
+    const onResult = () => { this.#observe(entry) }
+    const sampler = new Sampler<unknown>({ name, check: run, intervalMs, timeoutMs, clock, random, onResult })
+    const entry: Entry = { check, sampler, read: () => fromSampler(sampler), status: null, transitions: 0 }
+    return entry
+  }
+
+  #observeAll (): [string, CheckSnapshot][] {
+    return Array.from(this.#entries, ([name, entry]) => [name, this.#observe(entry)])
+  }
+
+  #observe (entry: Entry): CheckSnapshot {
+    const { check } = entry
+    const reading = entry.read()
+    if (reading.status !== entry.status) this.#transition(entry, reading)
+    return {
+      status: reading.status,
+      critical: check.critical,
+      ageMs: reading.ageMs,
+      latencyMs: reading.latencyMs,
+      kind: reading.kind ?? null,
+      details: reading.details ?? null,
+      transitions: entry.transitions,
+      notReadyReason: check.notReadyReason ?? null
+    }
+  }
+
+  #transition (entry: Entry, { status, kind, error }: Reading): void {
+    const from = entry.status
+    entry.status = status
+    // Never looked at is where every sampled check begins: no news.
+    if (from === null && status === 'unknown') return
+    const first = from === null || (from === 'unknown' && entry.transitions === 0)
+    entry.transitions += 1
+    const { name, critical } = entry.check
+    const level = levelOf(status, critical, first)
+    this.#options.logger[level]({ check: name, critical, from, to: status, ...(kind && { kind }), ...(error && { err: error }) },
+      `health check ${name}: ${from ?? 'unknown'} → ${status}`)
+  }
+}
+
+function levelOf (status: CheckStatus, critical: boolean, first: boolean): 'debug' | 'info' | 'warn' | 'error' {
+  if (status === 'failed') return critical ? 'error' : 'warn'
+  if (status === 'unknown') return 'warn'
+  return first ? 'debug' : 'info'
+}
+
+function readEntry (check: ReadCheck): Entry {
+  const read = (): Reading => {
+    try {
+      return { ...check.read(), ageMs: 0, latencyMs: null }
+    } catch (err) {
+      const error = err instanceof Error ? err : new Error(String(err))
+      return { status: 'failed', kind: kindOf(error), error, ageMs: 0, latencyMs: null }
+    }
+  }
+  return { check, sampler: null, read, status: null, transitions: 0 }
+}
+
+function fromSampler (sampler: Sampler<unknown>): Reading {
+  const { status, value, error, ageMs, latencyMs } = sampler.current
+  const seen = ageMs !== Infinity
+  return {
+    status,
+    ageMs: seen ? ageMs : null,
+    latencyMs: seen ? latencyMs : null,
+    ...(status === 'failed' ? { kind: kindOf(error) } : {}),
+    ...(error === null ? {} : { error }),
+    ...(typeof value === 'object' && value !== null ? { details: { ...value } } : {})
+  }
+}

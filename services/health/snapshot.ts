@@ -1,0 +1,46 @@
+import type { CheckStatus } from './check.ts'
+
+export type HealthStatus = 'healthy' | 'degraded' | 'unhealthy'
+
+/** One check as last seen. For operators: only `status` is fit for the public. */
+export interface CheckSnapshot {
+  status: CheckStatus
+  critical: boolean
+  /** Age of the result; null where there is none yet. */
+  ageMs: number | null
+  latencyMs: number | null
+  kind: string | null
+  details: Record<string, unknown> | null
+  /** Changes of status since the first result. */
+  transitions: number
+  notReadyReason: string | null
+}
+
+export interface HealthSnapshot {
+  status: HealthStatus
+  /** Send new work here: for Kubernetes and for deployments. */
+  ready: boolean
+  /** Keep this target: like `ready`, but overload does not count, because replacing a busy task makes the others busier. */
+  inService: boolean
+  /** Why it is not ready: `draining`, `unhealthy`, `starting`, or a check's own reason. */
+  reason: string | null
+  checks: Record<string, CheckSnapshot>
+}
+
+/** Judges the service by its checks. */
+export function summarise (checks: Record<string, CheckSnapshot>, draining: boolean): HealthSnapshot {
+  const all = Object.values(checks)
+  const unhealthy = all.some(({ critical, status }) => critical && status === 'failed')
+  const degraded = all.some(({ status }) => status === 'failed' || status === 'unknown')
+  const starting = all.some(({ critical, status, ageMs }) => critical && status === 'unknown' && ageMs === null)
+  const hard = draining ? 'draining' : unhealthy ? 'unhealthy' : starting ? 'starting' : null
+  const own = all.find(({ status, notReadyReason }) => status === 'failed' && notReadyReason !== null)
+  const reason = hard ?? own?.notReadyReason ?? null
+  return {
+    status: unhealthy ? 'unhealthy' : degraded ? 'degraded' : 'healthy',
+    ready: reason === null,
+    inService: hard === null,
+    reason,
+    checks
+  }
+}

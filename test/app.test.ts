@@ -1,0 +1,109 @@
+import t from 'tap'
+import type { FastifyInstance } from 'fastify'
+import { buildApp } from '../app.ts'
+import { startRedis } from './helpers/redis-server.ts'
+import type { RedisServer, Teardown } from './helpers/redis-server.ts'
+import { temporaryDirectory, until } from './helpers/temporary.ts'
+
+const QUEUE = 'hokusai:model_ready_queue'
+
+async function start (t: Teardown, env: NodeJS.ProcessEnv): Promise<FastifyInstance> {
+  const directory = await temporaryDirectory(t)
+  const app = await buildApp({
+    env: { DATABASE_URL: `sqlite:${directory}/store.db`, REDIS_COMMAND_TIMEOUT_MS: '200', REDIS_CONNECT_TIMEOUT_MS: '200', ...env }
+  })
+  t.teardown(() => app.close())
+  await app.ready()
+  return app
+}
+
+function registration (version: number) {
+  return { model_name: 'churn', version: String(version), token_id: 'hok-churn', metric_name: 'auc', baseline_value: 0.8 }
+}
+
+async function register (app: FastifyInstance, from: number, count: number): Promise<number[]> {
+  const codes: number[] = []
+  for (let version = from; version < from + count; version++) {
+    const response = await app.inject({ method: 'POST', url: '/models', payload: registration(version) })
+    codes.push(response.statusCode)
+  }
+  return codes
+}
+
+async function queuedVersions (server: RedisServer): Promise<number[]> {
+  const elements: string[] = await server.cli('lrange', QUEUE, 0, -1)
+  return elements.reverse().map((element) => Number(JSON.parse(element).payload.model_version))
+}
+
+const all = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
+
+t.test('R5.3, R6.6 100 registrations while Redis is killed, frozen and restarted: 100 × 201, exactly 100 messages, in order', async (t) => {
+  const server = await startRedis(t, { args: ['--appendonly', 'yes'] })
+  const app = await start(t, { REDIS_URL: server.url })
+  const codes = await register(app, 1, 20)
+  await server.kill()
+  codes.push(...await register(app, 21, 20))
+  await server.restart()
+  codes.push(...await register(app, 41, 20))
+  await until('the backlog is in the queue', async () => await server.cli('llen', QUEUE) === 60)
+  server.freeze()
+  codes.push(...await register(app, 61, 20))
+  await until('health has noticed', async () => (await app.inject('/health')).json().status === 'degraded')
+  const degraded = await app.inject('/health')
+  server.thaw()
+  codes.push(...await register(app, 81, 20))
+  await until('everything is in the queue', async () => await server.cli('llen', QUEUE) >= 100)
+
+  t.strictSame(codes, Array(100).fill(201))
+  t.equal(degraded.statusCode, 200, 'R7.1 only Redis failing is degraded, not unhealthy')
+  t.strictSame(await queuedVersions(server), all(100))
+  await until('health has noticed the return', async () => (await app.inject('/health')).json().status === 'healthy')
+})
+
+t.test('R1.3 without any Redis variable the service works, says so once, and keeps the events', async (t) => {
+  const app = await start(t, {})
+  t.strictSame(await register(app, 1, 3), [201, 201, 201])
+  t.equal(app.redisGuard, null)
+  t.equal(app.publisher.stats(), null)
+  await app.store.check()
+  t.match(app.store.stats(), { pendingRows: 3 })
+  const health = await app.inject('/health')
+  t.match(health.json(), { status: 'healthy', checks: { redis: 'disabled' } })
+})
+
+t.test('R1.6 an invalid Redis configuration starts degraded', async (t) => {
+  const app = await start(t, { REDIS_URL: 'http://cache.example.com' })
+  t.strictSame(await register(app, 1, 1), [201])
+  t.match((await app.inject('/health')).json(), { status: 'degraded' })
+})
+
+t.test('a database that cannot be opened fails the boot with its code, and leaves nothing running', async (t) => {
+  await t.rejects(buildApp({ env: { DATABASE_URL: 'sqlite:/dev/null/store.db' } }), { code: 'FST_BRK_STORE_UNAVAILABLE' })
+})
+
+t.test('R5.1 siblings publish through the decorator, with an origin or without', async (t) => {
+  const server = await startRedis(t)
+  const app = await start(t, { REDIS_URL: server.url, QUEUE_NAME: 'sibling' })
+  const message = {
+    model_id: 'a/1/b', token_symbol: 'b', metric_name: 'auc', baseline_value: 1, current_value: 2, model_name: 'a', model_version: '1'
+  }
+  const first = await app.publisher.publish(message)
+  const second = await app.publisher.publish(message, { correlationId: 'mine' })
+  t.match(first, { messageId: String, durability: 'node' })
+  await until('both are in the queue', async () => await server.cli('llen', 'sibling') === 2)
+  const elements: string[] = await server.cli('lrange', 'sibling', 0, -1)
+  t.match(elements.map((element) => JSON.parse(element)), [
+    { message_id: second.messageId, payload: { tags: { correlation_id: 'mine' } } },
+    { message_id: first.messageId, payload: { tags: { correlation_id: /^[0-9a-f-]{36}$/ } } }
+  ])
+  t.match(app.publisher.stats(), { leader: true, published: 2 })
+  await t.rejects(app.publisher.publish({ ...message, current_value: 0 }), { code: 'FST_BRK_MESSAGE_INVALID' })
+})
+
+t.test('I10 two apps in one process do not know of each other', async (t) => {
+  const server = await startRedis(t)
+  const [one, two] = await Promise.all(['one', 'two'].map((queue) => start(t, { REDIS_URL: server.url, QUEUE_NAME: queue })))
+  t.strictSame(await register(one!, 1, 2), [201, 201])
+  t.strictSame(await register(two!, 1, 1), [201])
+  await until('each queue has its own', async () => await server.cli('llen', 'one') === 2 && await server.cli('llen', 'two') === 1)
+})

@@ -1,0 +1,184 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import t from 'tap'
+import { HealthRegistry } from '../../../services/health/health-registry.ts'
+import type { HealthRegistryOptions } from '../../../services/health/health-registry.ts'
+import type { CheckResult, CheckStatus, HealthCheck } from '../../../services/health/check.ts'
+import { summarise } from '../../../services/health/snapshot.ts'
+import { absentRedisCheck, databaseCheck, journalCheck, redisCheck } from '../../../services/health/builtin-checks.ts'
+import { eventually } from '../../helpers/eventually.ts'
+
+interface Line { level: string, message: string, fields: any }
+
+function build (t: { teardown (fn: () => void): void }, options: Partial<HealthRegistryOptions> = {}) {
+  const lines: Line[] = []
+  const at = (level: string) => (fields: object, message: string) => { lines.push({ level, message, fields }) }
+  const logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  const health = new HealthRegistry({ logger, ...options })
+  t.teardown(() => health.stop())
+  return { health, lines }
+}
+
+t.test('R7.1 only a failing critical check is unhealthy; what is unknown is never healthy', async (t) => {
+  const check = (status: CheckStatus, critical: boolean, seen = true, notReadyReason: string | null = null) =>
+    ({ status, critical, ageMs: seen ? 1 : null, latencyMs: null, kind: null, details: null, transitions: 0, notReadyReason })
+  const table: [string, ReturnType<typeof check>[], boolean, string, boolean, boolean, string | null][] = [
+    ['nothing to check', [], false, 'healthy', true, true, null],
+    ['all ok', [check('ok', true), check('ok', false)], false, 'healthy', true, true, null],
+    ['soft disabled', [check('ok', true), check('disabled', false)], false, 'healthy', true, true, null],
+    ['soft failed', [check('ok', true), check('failed', false)], false, 'degraded', true, true, null],
+    ['soft stale', [check('ok', true), check('unknown', false)], false, 'degraded', true, true, null],
+    ['soft not seen yet', [check('ok', true), check('unknown', false, false)], false, 'degraded', true, true, null],
+    ['critical failed', [check('failed', true), check('ok', false)], false, 'unhealthy', false, false, 'unhealthy'],
+    ['critical not seen yet', [check('unknown', true, false)], false, 'degraded', false, false, 'starting'],
+    ['critical stale', [check('unknown', true)], false, 'degraded', true, true, null],
+    ['overloaded', [check('ok', true), check('failed', false, true, 'overloaded')], false, 'degraded', false, true, 'overloaded'],
+    ['overload over', [check('ok', true), check('ok', false, true, 'overloaded')], false, 'healthy', true, true, null],
+    ['draining', [check('ok', true)], true, 'healthy', false, false, 'draining'],
+    ['draining and broken', [check('failed', true)], true, 'unhealthy', false, false, 'draining'],
+    ['overloaded and broken', [check('failed', false, true, 'overloaded'), check('failed', true)], false, 'unhealthy', false, false, 'unhealthy']
+  ]
+  for (const [title, checks, draining, status, ready, inService, reason] of table) {
+    const { checks: _, ...judged } = summarise(Object.fromEntries(checks.entries()), draining)
+    t.strictSame(judged, { status, ready, inService, reason }, title)
+  }
+})
+
+t.test('R7.2 checks run in the background and a snapshot causes none', async (t) => {
+  let calls = 0
+  const { health } = build(t)
+  health.start()
+  health.start()
+  health.register({ name: 'database', critical: true, intervalMs: 60_000, check: async () => { calls++; return { role: 'primary' } } })
+  t.match(health.snapshot(), { status: 'degraded', reason: 'starting', checks: { database: { status: 'unknown', ageMs: null, latencyMs: null } } })
+  await eventually(() => health.snapshot().status === 'healthy')
+  for (let index = 0; index < 1000; index++) health.snapshot()
+  t.equal(calls, 1)
+  const { database } = health.snapshot().checks
+  t.match(database, { status: 'ok', critical: true, kind: null, details: { role: 'primary' }, transitions: 1 })
+  t.ok(database!.ageMs! >= 0 && database!.latencyMs! >= 0)
+})
+
+t.test('R7.2 a check that never settles fails at its deadline and does not stop the others', async (t) => {
+  const { health } = build(t)
+  let healthy = 0
+  health.register({ name: 'stuck', critical: false, intervalMs: 10, timeoutMs: 20, check: () => new Promise(() => {}) })
+  health.register({ name: 'fine', critical: true, intervalMs: 10, check: async () => { healthy++ } })
+  health.start()
+  await eventually(() => health.snapshot().checks.stuck!.status === 'failed')
+  t.equal(health.snapshot().checks.stuck!.kind, 'timeout')
+  const before = healthy
+  await eventually(() => healthy > before + 3)
+  t.equal(health.snapshot().status, 'degraded')
+})
+
+t.test('R7.2 a result that grew old is unknown', async (t) => {
+  let now = 0
+  const { health, lines } = build(t, { clock: () => now, random: () => 0.5, observeMs: 5 })
+  health.register({ name: 'database', critical: true, intervalMs: 60_000, timeoutMs: 500, check: async () => {} })
+  health.start()
+  await eventually(() => health.snapshot().status === 'healthy')
+  now = 120_500
+  t.equal(health.snapshot().status, 'healthy', 'two intervals and a timeout are the limit')
+  now = 120_501
+  await eventually(() => lines.some(({ level }) => level === 'warn'), 1000)
+  t.match(health.snapshot(), { status: 'degraded', ready: true, checks: { database: { status: 'unknown', ageMs: 120_501 } } })
+})
+
+t.test('R10.5 one line for each transition, with the error, at a level that fits', async (t) => {
+  const { health, lines } = build(t)
+  let result: CheckResult | Error = { status: 'ok' }
+  const read = () => {
+    if (result instanceof Error) throw result
+    return result
+  }
+  health.register({ name: 'database', critical: true, read })
+  health.register({ name: 'redis', critical: false, read })
+  const boom = Object.assign(new Error('boom'), { kind: 'transport' })
+  for (const next of [{ status: 'ok' }, boom, boom, { status: 'failed', kind: 'full' }, { status: 'ok' }, { status: 'disabled' }, { status: 'unknown' }] as const) {
+    result = next
+    for (let index = 0; index < 5; index++) health.snapshot()
+  }
+  const seen = (name: string) => lines.filter(({ fields }) => fields.check === name).map(({ level, fields }) => `${level} ${fields.from}→${fields.to}`)
+  t.strictSame(seen('database'), ['debug null→ok', 'error ok→failed', 'info failed→ok', 'info ok→disabled', 'warn disabled→unknown'])
+  t.strictSame(seen('redis'), ['debug null→ok', 'warn ok→failed', 'info failed→ok', 'info ok→disabled', 'warn disabled→unknown'])
+  t.match(lines.find(({ level }) => level === 'error'), { fields: { err: boom, kind: 'transport', critical: true }, message: 'health check database: ok → failed' })
+  t.equal(health.snapshot().checks.database!.transitions, 5)
+})
+
+t.test('R10.5 transitions are logged without anybody asking', async (t) => {
+  const { health, lines } = build(t, { observeMs: 5 })
+  const result: { status: CheckStatus } = { status: 'ok' }
+  let fails = false
+  health.register({ name: 'journal', critical: true, read: () => result })
+  health.register({ name: 'redis', critical: false, intervalMs: 5, check: async () => { if (fails) throw new Error('gone') } })
+  health.start()
+  await eventually(() => lines.length === 2)
+  fails = true
+  result.status = 'failed'
+  await eventually(() => lines.length === 4)
+  t.strictSame(lines.slice(2).map(({ level, fields }) => `${level} ${fields.check}`).sort(), ['error journal', 'warn redis'])
+  t.equal(health.snapshot().checks.redis!.kind, 'error')
+})
+
+t.test('R7.2 a first failure is logged as such', async (t) => {
+  const { health, lines } = build(t)
+  health.register({ name: 'redis', critical: false, intervalMs: 60_000, check: () => Promise.reject(new Error('refused')) })
+  health.start()
+  await eventually(() => lines.length > 0)
+  t.match(lines, [{ level: 'warn', fields: { from: null, to: 'failed', err: { message: 'refused' } } }])
+})
+
+t.test('R7.2 stopped, it samples no more and keeps nothing alive', async (t) => {
+  let calls = 0
+  const { health } = build(t)
+  health.register({ name: 'redis', critical: false, intervalMs: 1, check: async () => { calls++ } })
+  health.start()
+  await eventually(() => calls > 2)
+  health.stop()
+  health.stop()
+  const stopped = calls
+  await turn()
+  await eventually(() => true)
+  t.equal(calls, stopped)
+  t.notOk(process.getActiveResourcesInfo().includes('Timeout'))
+})
+
+t.test('R7.1 a check that is wrong or takes a name twice is refused with a coded error', async (t) => {
+  const { health } = build(t)
+  const read = () => ({ status: 'ok' as const })
+  health.register({ name: 'redis', critical: false, read })
+  t.throws(() => health.register({ name: 'redis', critical: true, read }), { code: 'FST_BRK_HEALTH_CHECK_EXISTS', message: /"redis"/ })
+  const table: [object, RegExp][] = [
+    [{ name: 'Redis://host:6379', critical: false, read }, /lower case/],
+    [{ critical: false, read }, /lower case/],
+    [{ name: 'a', read }, /critical must be/],
+    [{ name: 'a', critical: false }, /either/],
+    [{ name: 'a', critical: false, read, check: async () => {} }, /either/],
+    [{ name: 'a', critical: false, check: async () => {}, intervalMs: 0 }, /intervalMs must be/],
+    [{ name: 'a', critical: false, check: async () => {}, timeoutMs: NaN }, /timeoutMs must be/]
+  ]
+  for (const [check, message] of table) {
+    t.throws(() => health.register(check as HealthCheck), { code: 'FST_BRK_HEALTH_CHECK_INVALID', message })
+  }
+})
+
+t.test('R7.1 a read that throws something strange is a failure, not a crash', async (t) => {
+  const { health } = build(t)
+  // eslint-disable-next-line no-throw-literal
+  health.register({ name: 'odd', critical: false, read: () => { throw 'text' } })
+  t.match(health.snapshot(), { status: 'degraded', checks: { odd: { status: 'failed', kind: 'error' } } })
+})
+
+t.test('R7.1 the built-in checks', async (t) => {
+  const stats = { pendingRows: 3, pendingBytes: 900, oldestPendingAgeMs: 50, full: false }
+  const journal = journalCheck({ stats: () => stats })
+  t.match(journal, { name: 'journal', critical: true })
+  t.strictSame(journal.read(), { status: 'ok', details: { pendingRows: 3, pendingBytes: 900, oldestPendingAgeMs: 50 } })
+  stats.full = true
+  t.match(journal.read(), { status: 'failed', kind: 'full' })
+  t.match(redisCheck({ probe: async () => ({}) }), { name: 'redis', critical: false })
+  t.ok(redisCheck({ probe: async () => ({}) }).timeoutMs! <= 2000, 'R7.2 Redis check ≤ 2 s')
+  t.match(absentRedisCheck('disabled').read(), { status: 'disabled' }, 'R1.3')
+  t.match(absentRedisCheck('invalid').read(), { status: 'failed', kind: 'configuration' }, 'R1.6')
+  t.match(databaseCheck({ check: async () => {} }), { name: 'database', critical: true })
+})
