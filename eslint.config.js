@@ -5,10 +5,11 @@ import neostandard from 'neostandard'
  * use of the others. A new service gets a line here.
  */
 const services = {
-  resilience: [],
-  config: [],
+  naming: [],
+  resilience: ['naming'],
+  config: ['naming'],
   observability: ['resilience', 'config'],
-  http: ['config'],
+  http: ['naming'],
   health: ['resilience', 'config'],
   redis: ['resilience', 'config'],
   journal: ['resilience', 'config'],

@@ -11,14 +11,21 @@ const CLOSE_CAP_MS = 10_000
 export async function serve (env: NodeJS.ProcessEnv): Promise<void> {
   const { config } = loadConfig(env)
   const logger = pino({ level: config.process.logLevel })
+  let app: FastifyInstance | null = null
   try {
-    const app = await buildApp({ env, loggerInstance: logger })
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => { void shutDown(app, signal) })
-    await app.listen({ host: config.process.host, port: config.process.port })
+    app = await buildApp({ env, loggerInstance: logger })
+    await listen(app)
   } catch (err) {
     logger.fatal({ err }, 'the service cannot start')
     process.exitCode = 1
+    await app?.close()
   }
+}
+
+async function listen (app: FastifyInstance): Promise<void> {
+  const { host, port } = app.config.process
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => { void shutDown(app, signal) })
+  await app.listen({ host, port })
 }
 
 /** Readiness goes first, so that the load balancer stops sending; then what is in flight finishes; then everything closes. */

@@ -1,10 +1,10 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { startupLine } from '../services/config/describe.ts'
-import { ConfigOptionError } from '../services/config/errors.ts'
 import { assertUsable, loadConfig } from '../services/config/load.ts'
 import type { Config, LoadedConfig } from '../services/config/load.ts'
-import { nearest } from '../services/config/suggest.ts'
+import { parsePluginOptions } from './options.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,8 +18,7 @@ export interface ConfigPluginOptions {
   env?: NodeJS.ProcessEnv
 }
 
-// Fastify passes its own register options on to the plugin.
-const knownOptions = ['env', 'prefix', 'logLevel', 'logSerializers']
+const ConfigOptionsSchema = Type.Object({ env: Type.Object({}, { description: 'Default: `process.env`.' }) })
 
 /**
  * Decorates `fastify.config`.
@@ -28,20 +27,11 @@ const knownOptions = ['env', 'prefix', 'logLevel', 'logSerializers']
  * of Redis is and REDIS_REQUIRED is true. Otherwise an invalid Redis configuration disables Redis and is logged in full.
  */
 const plugin: FastifyPluginAsync<ConfigPluginOptions> = async (fastify, options) => {
-  checkOptions(options)
+  parsePluginOptions('config', ConfigOptionsSchema, options)
   const loaded = loadConfig(options.env ?? process.env)
   assertUsable(loaded)
   fastify.decorate('config', loaded.config)
   logOutcome(fastify, loaded)
-}
-
-function checkOptions (options: ConfigPluginOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!knownOptions.includes(name)) throw new ConfigOptionError(`There is no option "${name}". Did you mean "${nearest(name, knownOptions)}"?`)
-  }
-  if (options.env !== undefined && (typeof options.env !== 'object' || options.env === null)) {
-    throw new ConfigOptionError('Option "env" must be an object such as process.env.')
-  }
 }
 
 function logOutcome (fastify: FastifyInstance, { config, errors, warnings }: LoadedConfig): void {

@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import type { Static, TObject } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { nearestName } from '../services/resilience/options.ts'
+import { nearest } from '../services/naming/nearest.ts'
 
 /** A plugin was registered with an option that does not exist or breaks its rule. */
 export const OptionInvalid = createError<[string, string]>(
@@ -20,7 +20,7 @@ export function parsePluginOptions<T extends TObject> (plugin: string, schema: T
     const rule = schema.properties[name]
     // Fastify adds these to the options of every plugin that is registered under a prefix.
     if (name === 'prefix' || name === 'logLevel' || name === 'logSerializers' || value === undefined) return []
-    if (rule === undefined) return [`there is no option "${name}", did you mean "${nearestName(name, names)}"?`]
+    if (rule === undefined) return [`there is no option "${name}", did you mean "${nearest(name, names)}"?`]
     const error = Value.Errors(rule, value).First()
     return error === undefined ? [] : [`option "${name}": ${error.message}`]
   })

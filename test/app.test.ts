@@ -3,7 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../app.ts'
 import { startRedis } from './helpers/redis-server.ts'
 import type { RedisServer, Teardown } from './helpers/redis-server.ts'
-import { temporaryDirectory, until } from './helpers/temporary.ts'
+import { temporaryDirectory } from './helpers/temporary.ts'
+import { until } from './helpers/until.ts'
 
 const QUEUE = 'hokusai:model_ready_queue'
 
@@ -45,19 +46,19 @@ t.test('R5.3, R6.6 100 registrations while Redis is killed, frozen and restarted
   codes.push(...await register(app, 21, 20))
   await server.restart()
   codes.push(...await register(app, 41, 20))
-  await until('the backlog is in the queue', async () => await server.cli('llen', QUEUE) === 60)
+  await until(async () => await server.cli('llen', QUEUE) === 60)
   server.freeze()
   codes.push(...await register(app, 61, 20))
-  await until('health has noticed', async () => (await app.inject('/health')).json().status === 'degraded')
+  await until(async () => (await app.inject('/health')).json().status === 'degraded')
   const degraded = await app.inject('/health')
   server.thaw()
   codes.push(...await register(app, 81, 20))
-  await until('everything is in the queue', async () => await server.cli('llen', QUEUE) >= 100)
+  await until(async () => await server.cli('llen', QUEUE) >= 100)
 
   t.strictSame(codes, Array(100).fill(201))
   t.equal(degraded.statusCode, 200, 'R7.1 only Redis failing is degraded, not unhealthy')
   t.strictSame(await queuedVersions(server), all(100))
-  await until('health has noticed the return', async () => (await app.inject('/health')).json().status === 'healthy')
+  await until(async () => (await app.inject('/health')).json().status === 'healthy')
 })
 
 t.test('R1.3 without any Redis variable the service works, says so once, and keeps the events', async (t) => {
@@ -90,7 +91,7 @@ t.test('R5.1 siblings publish through the decorator, with an origin or without',
   const first = await app.publisher.publish(message)
   const second = await app.publisher.publish(message, { correlationId: 'mine' })
   t.match(first, { messageId: String, durability: 'node' })
-  await until('both are in the queue', async () => await server.cli('llen', 'sibling') === 2)
+  await until(async () => await server.cli('llen', 'sibling') === 2)
   const elements: string[] = await server.cli('lrange', 'sibling', 0, -1)
   t.match(elements.map((element) => JSON.parse(element)), [
     { message_id: second.messageId, payload: { tags: { correlation_id: 'mine' } } },
@@ -105,5 +106,5 @@ t.test('I10 two apps in one process do not know of each other', async (t) => {
   const [one, two] = await Promise.all(['one', 'two'].map((queue) => start(t, { REDIS_URL: server.url, QUEUE_NAME: queue })))
   t.strictSame(await register(one!, 1, 2), [201, 201])
   t.strictSame(await register(two!, 1, 1), [201])
-  await until('each queue has its own', async () => await server.cli('llen', 'one') === 2 && await server.cli('llen', 'two') === 1)
+  await until(async () => await server.cli('llen', 'one') === 2 && await server.cli('llen', 'two') === 1)
 })

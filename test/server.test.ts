@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { freePort, startRedis } from './helpers/redis-server.ts'
 import type { Teardown } from './helpers/redis-server.ts'
-import { temporaryDirectory, until } from './helpers/temporary.ts'
+import { temporaryDirectory } from './helpers/temporary.ts'
+import { until } from './helpers/until.ts'
 
 const SERVER = join(import.meta.dirname, '..', 'server.ts')
 const CANARY = 'canary-7f3a'
@@ -30,16 +31,16 @@ async function start (t: Teardown, env: NodeJS.ProcessEnv): Promise<Service> {
   return { url: `http://127.0.0.1:${port}`, child, output: () => output, exit }
 }
 
-const answers = ({ url }: Service) => until('the service answers', () => fetch(`${url}/health/live`).then(({ ok }) => ok, () => false))
+const answers = ({ url }: Service) => until(() => fetch(`${url}/health/live`).then(({ ok }) => ok, () => false))
 
 t.test('R7.5, I7 SIGTERM with Redis frozen: readiness first, then a clean exit in time', async (t) => {
   const redis = await startRedis(t)
   const service = await start(t, { REDIS_URL: redis.url, DRAIN_MS: '300' })
   await answers(service)
-  await until('it is ready', () => fetch(`${service.url}/health/ready`).then(({ ok }) => ok))
+  await until(() => fetch(`${service.url}/health/ready`).then(({ ok }) => ok))
   redis.freeze()
   service.child.kill('SIGTERM')
-  await until('readiness says so', () => fetch(`${service.url}/health/ready`).then(({ status }) => status === 503, () => true))
+  await until(() => fetch(`${service.url}/health/ready`).then(({ status }) => status === 503, () => true))
   const live = await fetch(`${service.url}/health/live`).then(({ status }) => status)
   t.equal(live, 200, 'liveness stays good while draining')
   const startedAt = performance.now()
@@ -82,7 +83,7 @@ t.test('I6 a token that Redis refuses appears nowhere', async (t) => {
   const redis = await startRedis(t, { args: ['--requirepass', 'right'], client: { password: 'right' } })
   const service = await start(t, { REDIS_HOST: redis.host, REDIS_PORT: String(redis.port), REDIS_AUTH_TOKEN: CANARY, LOG_LEVEL: 'trace' })
   await answers(service)
-  await until('health has noticed', () => fetch(`${service.url}/health`).then(async (response) => (await response.json() as any).status === 'degraded'))
+  await until(() => fetch(`${service.url}/health`).then(async (response) => (await response.json() as any).status === 'degraded'))
   const bodies = await Promise.all(['', '/live', '/ready', '/alb'].map((path) => fetch(`${service.url}/health${path}`).then((response) => response.text())))
   service.child.kill('SIGTERM')
   t.equal(await service.exit, 0)

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import autocannon from 'autocannon'
 import { freePort, startRedis } from '../../test/helpers/redis-server.ts'
-import { temporaryDirectory, until } from '../../test/helpers/temporary.ts'
+import { temporaryDirectory } from '../../test/helpers/temporary.ts'
+import { until } from '../../test/helpers/until.ts'
 
 /**
  * `POST /models`, durable, against a Fastify route with the same schema that only awaits one LPUSH. Both run as processes of their
@@ -41,7 +42,7 @@ async function start (name: string, script: string, redisUrl: string): Promise<C
     await exited
   })
   const url = `http://127.0.0.1:${port}`
-  await until(`${name} listens`, () => fetch(url).then(() => true, () => false))
+  await until(() => fetch(url).then(() => true, () => false))
   return { name, url, rates: [], latencies: [] }
 }
 
@@ -90,7 +91,7 @@ try {
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const contestant of round % 2 === 0 ? [ours, peer] : [peer, ours]) await measure(contestant, Number(values.seconds))
   }
-  await until('the backlog is in the queue', async () => {
+  await until(async () => {
     const sent = await redis.cli('llen', 'hokusai:model_ready_queue')
     const { items } = await (await fetch(`${ours.url}/models?limit=1`)).json() as { items: unknown[] }
     return items.length === 1 && sent > 0

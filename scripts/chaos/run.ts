@@ -8,7 +8,8 @@ import { Random } from '../../test/helpers/random.ts'
 import { freePort, startRedis } from '../../test/helpers/redis-server.ts'
 import type { RedisServer, Teardown } from '../../test/helpers/redis-server.ts'
 import { Switchboard } from '../../test/helpers/switchboard.ts'
-import { temporaryDirectory, until } from '../../test/helpers/temporary.ts'
+import { temporaryDirectory } from '../../test/helpers/temporary.ts'
+import { until } from '../../test/helpers/until.ts'
 import { Account } from './account.ts'
 
 export interface ChaosOptions {
@@ -85,7 +86,7 @@ class ChaosRun {
         REDIS_BOOT_BUDGET_MS: '0'
       }
     })
-    await until('the service listens', () => fetch(this.#url).then(() => true, () => false))
+    await until(() => fetch(this.#url).then(() => true, () => false))
   }
 
   async #killService (): Promise<void> {
@@ -158,7 +159,7 @@ class ChaosRun {
     const replication = new Switchboard(primary.port)
     await replication.listen()
     const replica = await startRedis(this.#teardown, { args: [...AOF, '--replicaof', primary.host, String(replication.port)] })
-    await until('the replica is in sync', async () => /master_link_status:up/.test(await replica.cli('info', 'replication')))
+    await until(async () => /master_link_status:up/.test(await replica.cli('info', 'replication')))
     await delay(20)
     replication.stall()
     await delay(30 + this.#random.below(100))
@@ -178,7 +179,7 @@ class ChaosRun {
   async #queueAtRest (): Promise<{ writer: string, version: number }[]> {
     let length = -1
     let since = performance.now()
-    await until('the queue comes to rest', async () => {
+    await until(async () => {
       const now = await this.#redis.cli('llen', QUEUE)
       if (now !== length) [length, since] = [now, performance.now()]
       return performance.now() - since > 6500

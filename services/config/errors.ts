@@ -13,9 +13,6 @@ export class ConfigError extends ConfigErrorBase {
   }
 }
 
-/** An option of the plugin is unknown or has the wrong type. */
-export const ConfigOptionError = createError<[message: string]>('FST_BRK_CONFIG_OPTION', '%s', 500)
-
 function summarise (problems: readonly Problem[]): string {
   const lines = problems.map(({ code, message, remedy }) => `\n  - ${message} ${remedy} [${code}]`)
   return `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:${lines.join('')}`

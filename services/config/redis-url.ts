@@ -3,7 +3,7 @@ import { bracket, hostFault, unbracket } from './host.ts'
 import { maskUrl, quote } from './masking.ts'
 import { QUOTATION_REMEDY } from './problems.ts'
 import type { Problems } from './problems.ts'
-import { nearest } from './suggest.ts'
+import { nearest } from '../naming/nearest.ts'
 import { decode, readUrlCredential } from './token.ts'
 
 export type RedisScheme = 'redis' | 'rediss' | 'unix'

@@ -1,7 +1,7 @@
 import type { Variables } from './environment.ts'
 import type { Problems } from './problems.ts'
 import { variableNames } from './schema.ts'
-import { nearest } from './suggest.ts'
+import { nearest } from '../naming/nearest.ts'
 
 /** Names that other programs use for the same thing. */
 const relatives: Record<string, string> = {

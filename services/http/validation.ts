@@ -2,7 +2,7 @@ import type { TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { ValueError } from '@sinclair/typebox/errors'
 import { ValueErrorType } from '@sinclair/typebox/errors'
-import { nearest } from '../config/suggest.ts'
+import { nearest } from '../naming/nearest.ts'
 import { RequestInvalid } from './errors.ts'
 import type { RequestProblem } from './errors.ts'
 
@@ -110,7 +110,7 @@ function explain (rule: string, name: string, { schema, value }: ValueError): st
 }
 
 function unknownField (name: string, known: string[]): string {
-  const meant = nearest(name.toLowerCase(), known, Math.max(1, Math.floor(name.length / 3)))
+  const meant = nearest(name, known, Math.max(1, Math.floor(name.length / 3)))
   return meant === null ? 'is not a known field' : `is not a known field; did you mean ${meant}?`
 }
 

@@ -7,6 +7,8 @@ export const JournalFull = createError<[number, number]>(
   'or raise JOURNAL_MAX_ROWS or JOURNAL_MAX_BYTES.',
   503
 )
+/** For `Retry-After`, in ms: long enough for a queue that is back to take a good part of the backlog. */
+Object.defineProperty(JournalFull.prototype, 'retryAfterMs', { value: 5000 })
 
 /** The database did not answer in time, failed, or is closing. Nothing was acknowledged. */
 export const StoreUnavailable = createError<[string]>(

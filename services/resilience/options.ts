@@ -1,3 +1,5 @@
+import { nearest } from '../naming/nearest.ts'
+
 /** One option: its default and what a value must be. `undefined` always means "use the default". */
 export interface OptionRule {
   readonly fallback?: unknown
@@ -47,7 +49,7 @@ export function parseOptions (
 ): Record<string, unknown> {
   if (typeof options !== 'object' || options === null) throw new Failure(`The options must be an object, not ${show(options)}.`)
   for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(rules, name)) throw new Failure(`There is no option "${name}". Did you mean "${nearestName(name, Object.keys(rules))}"?`)
+    if (!Object.hasOwn(rules, name)) throw new Failure(`There is no option "${name}". Did you mean "${nearest(name, Object.keys(rules))}"?`)
   }
   const parsed: Record<string, unknown> = {}
   for (const [name, { fallback, rule, accepts, remedy }] of Object.entries(rules)) {
@@ -62,23 +64,4 @@ export function parseOptions (
 function show (value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value)
   return typeof value === 'object' && value !== null ? 'an object' : String(value)
-}
-
-/** The name with the smallest edit distance, upper and lower case alike. */
-export function nearestName (wanted: string, names: readonly string[]): string {
-  const distances = names.map(name => editDistance(wanted.toLowerCase(), name.toLowerCase()))
-  return names[distances.indexOf(Math.min(...distances))]!
-}
-
-function editDistance (a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row]
-    for (let column = 1; column <= b.length; column++) {
-      const replaced = previous[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1)
-      current.push(Math.min(replaced, previous[column]! + 1, current[column - 1]! + 1))
-    }
-    previous = current
-  }
-  return previous[b.length]!
 }

@@ -59,10 +59,10 @@ t.test('R1.6 what must not start does not register', async t => {
 
 t.test('options are checked', async t => {
   const first = build(t).fastify
-  await t.rejects(async () => { await first.register(configPlugin, { emv: {} } as object) }, { code: 'FST_BRK_CONFIG_OPTION', message: 'There is no option "emv". Did you mean "env"?' })
+  await t.rejects(async () => { await first.register(configPlugin, { emv: {} } as object) }, { code: 'FST_BRK_OPTION_INVALID', message: /no option "emv", did you mean "env"/ })
   for (const env of [null, 'x']) {
     const { fastify } = build(t)
-    await t.rejects(async () => { await fastify.register(configPlugin, { env } as object) }, { code: 'FST_BRK_CONFIG_OPTION' })
+    await t.rejects(async () => { await fastify.register(configPlugin, { env } as object) }, { code: 'FST_BRK_OPTION_INVALID' })
   }
 })
 

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import health from '../../plugins/health.ts'
 import store from '../../plugins/store.ts'
-import { eventually } from '../helpers/eventually.ts'
+import { until } from '../helpers/until.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -18,7 +18,7 @@ async function build (t: Teardown, prepare: (app: FastifyInstance) => unknown = 
 
 t.test('R7.1 the database and the journal are critical, on the real store', async (t) => {
   const app = await build(t, async (app) => { await app.register(store, { path: ':memory:', maxRows: 1 }) })
-  await eventually(() => app.health.snapshot().status === 'healthy')
+  await until(() => app.health.snapshot().status === 'healthy')
   const { checks } = app.health.snapshot()
   t.match(checks, { database: { status: 'ok', critical: true }, journal: { status: 'ok', critical: true, details: { pendingRows: 0 } } })
 
@@ -27,16 +27,16 @@ t.test('R7.1 the database and the journal are critical, on the real store', asyn
   t.match(app.health.snapshot(), { status: 'unhealthy', reason: 'unhealthy', checks: { journal: { status: 'failed', kind: 'full', details: { pendingRows: 1 } } } })
 
   await app.store.close()
-  await eventually(() => app.health.snapshot().checks.database!.status === 'failed', 4000)
+  await until(() => app.health.snapshot().checks.database!.status === 'failed', 4000)
 })
 
 t.test('R7.1 Redis: probed in the background, never critical', async (t) => {
   let probe = async () => ({ latencyMs: 1, role: 'master' })
   const app = await build(t, (app) => app.decorate('redisGuard', { probe: () => probe() } as never))
-  await eventually(() => app.health.snapshot().status === 'healthy')
+  await until(() => app.health.snapshot().status === 'healthy')
   t.match(app.health.snapshot().checks.redis, { status: 'ok', critical: false, details: { role: 'master' } })
   probe = async () => { throw Object.assign(new Error('refused'), { kind: 'transport' }) }
-  await eventually(() => app.health.snapshot().status === 'degraded')
+  await until(() => app.health.snapshot().status === 'degraded')
   t.match(app.health.snapshot(), { ready: true, checks: { redis: { status: 'failed', kind: 'transport' } } })
 })
 

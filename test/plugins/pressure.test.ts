@@ -9,7 +9,7 @@ import type { PressureOptions } from '../../plugins/pressure.ts'
 import healthRoutes from '../../routes/health/index.ts'
 import * as healthErrors from '../../services/health/errors.ts'
 import type { CheckStatus } from '../../services/health/check.ts'
-import { eventually } from '../helpers/eventually.ts'
+import { until } from '../helpers/until.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -35,7 +35,7 @@ t.test('R7.4 a failing critical dependency sheds with 503 and Retry-After, and r
   t.equal(app.health.snapshot().status, 'degraded')
 
   database.status = 'failed'
-  await eventually(async () => (await app.inject('/business')).statusCode === 503)
+  await until(async () => (await app.inject('/business')).statusCode === 503)
   const shed = await app.inject('/business')
   t.equal(shed.headers['retry-after'], '7')
   t.equal(shed.headers['content-type'], 'application/problem+json; charset=utf-8')
@@ -44,14 +44,14 @@ t.test('R7.4 a failing critical dependency sheds with 503 and Retry-After, and r
   t.equal((await app.inject('/health/live')).statusCode, 200)
 
   database.status = 'ok'
-  await eventually(async () => (await app.inject('/business')).statusCode === 200)
+  await until(async () => (await app.inject('/business')).statusCode === 200)
 })
 
 t.test('R7.4 under local pressure it sheds, and readiness says overloaded while the target stays in service', async (t) => {
   const limits: [PressureOptions, string][] = [[{ maxHeapUsedBytes: 1 }, 'heap'], [{ maxRssBytes: 1 }, 'RSS']]
   for (const [limit, title] of limits) {
     const app = await build(t, { maxEventLoopDelayMs: 0, sampleIntervalMs: 10, ...limit })
-    await eventually(async () => (await app.inject('/business')).statusCode === 503)
+    await until(async () => (await app.inject('/business')).statusCode === 503)
     const ready = await app.inject('/health/ready')
     t.equal(ready.statusCode, 503, title)
     t.strictSame(ready.json(), { status: 'not_ready', reason: 'overloaded' })
@@ -67,13 +67,13 @@ t.test('R7.4 a blocked event loop sheds, and shedding ends when it turns again',
     const until = performance.now() + 150
     while (performance.now() < until);
   }
-  await eventually(async () => {
+  await until(async () => {
     block()
     return (await app.inject('/business')).statusCode === 503
   })
   t.match(app.health.snapshot().checks.pressure, { status: 'failed', kind: 'overload' })
-  await eventually(async () => (await app.inject('/business')).statusCode === 200)
-  await eventually(() => app.health.snapshot().status === 'healthy')
+  await until(async () => (await app.inject('/business')).statusCode === 200)
+  await until(() => app.health.snapshot().status === 'healthy')
 })
 
 t.test('R7.4 utilization is judged over the last sample, when asked for', async (t) => {
@@ -83,9 +83,9 @@ t.test('R7.4 utilization is judged over the last sample, when asked for', async 
     while (performance.now() < until);
   }, 1)
   t.teardown(() => clearInterval(busy))
-  await eventually(() => app.health.snapshot().checks.pressure!.status === 'failed')
+  await until(() => app.health.snapshot().checks.pressure!.status === 'failed')
   clearInterval(busy)
-  await eventually(() => app.health.snapshot().checks.pressure!.status === 'ok')
+  await until(() => app.health.snapshot().checks.pressure!.status === 'ok')
   t.ok(app.health.snapshot().checks.pressure!.details!.eventLoopUtilized)
 })
 
@@ -122,7 +122,7 @@ t.test('R7.4 the container\'s memory limit is the default for RSS', async (t) =>
   t.teardown(() => { process.constrainedMemory = original })
   process.constrainedMemory = () => 1024
   const small = await build(t, { maxEventLoopDelayMs: 0, sampleIntervalMs: 10 })
-  await eventually(async () => (await small.inject('/business')).statusCode === 503)
+  await until(async () => (await small.inject('/business')).statusCode === 503)
   for (const unlimited of [0, Number.MAX_SAFE_INTEGER * 1024]) {
     process.constrainedMemory = () => unlimited
     const app = await build(t, { maxEventLoopDelayMs: 0, sampleIntervalMs: 10 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { buildApp } from '../../app.ts'
-import { eventually } from '../helpers/eventually.ts'
+import { until } from '../helpers/until.ts'
 import { validModel } from '../helpers/model-api.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 
@@ -19,7 +19,7 @@ t.test('R7.1 R7.2 health with Redis up, killed, back, frozen and back again', as
   const overall = async () => (await (await fetch(`${origin}/health`)).json() as { status: string }).status
   const becomes = async (status: string, title: string) => {
     const started = performance.now()
-    await eventually(async () => await overall() === status, NOTICED_MS)
+    await until(async () => await overall() === status, NOTICED_MS)
     t.comment(`${title}: ${status} after ${(performance.now() - started).toFixed(0)} ms`)
   }
   const servesWell = async (title: string) => {
@@ -64,7 +64,7 @@ t.test('R1.3 R1.6 Redis disabled is healthy, wrongly configured is degraded', as
   for (const [env, status] of [[{}, 'healthy'], [{ REDIS_URL: 'http://nonsense' }, 'degraded']] as const) {
     const app = await buildApp({ env: { ...env, DATABASE_URL: 'sqlite::memory:' } })
     t.teardown(() => app.close())
-    await eventually(() => app.health.snapshot().ready)
+    await until(() => app.health.snapshot().ready)
     const response = await app.inject('/health')
     t.equal(response.statusCode, 200)
     t.equal(response.json().status, status)

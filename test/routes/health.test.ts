@@ -5,7 +5,7 @@ import healthPlugin from '../../plugins/health.ts'
 import pressure from '../../plugins/pressure.ts'
 import healthRoutes from '../../routes/health/index.ts'
 import type { CheckResult, CheckStatus } from '../../services/health/check.ts'
-import { eventually } from '../helpers/eventually.ts'
+import { until } from '../helpers/until.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -102,7 +102,7 @@ t.test('R7.1 starting: not ready until the critical checks were looked at once',
   t.strictSame((await app.inject('/health')).json(), { status: 'degraded', checks: { pressure: 'ok', database: 'unknown' } })
   t.equal((await app.inject('/business')).statusCode, 200, 'what is not known does not shed')
   resolve()
-  await eventually(async () => (await app.inject('/health/ready')).statusCode === 200)
+  await until(async () => (await app.inject('/health/ready')).statusCode === 200)
 })
 
 t.test('R7.5 draining flips readiness at once and keeps liveness and work', async (t) => {
@@ -126,7 +126,7 @@ t.test('R7.3 public bodies contain nothing about the inside', async (t) => {
     database: { status: 'failed', kind: 'canary-kind', error, details: { host: 'canary-host', port: 63790 } }
   })
   app.health.register({ name: 'sampled', critical: false, check: async () => { throw error } })
-  await eventually(() => app.health.snapshot().checks.sampled!.status === 'failed')
+  await until(() => app.health.snapshot().checks.sampled!.status === 'failed')
   for (const path of paths) {
     for (const method of ['GET', 'HEAD'] as const) {
       const response = await app.inject({ method, url: path })
@@ -158,7 +158,7 @@ t.test('I5 R7.2 requests cause no checks, and a probe that never settles stalls 
 
 t.test('R7.4 health routes are exempt from shedding, and log no probe', async (t) => {
   const { app, lines } = await build(t, { database: { status: 'failed' } }, { maxHeapUsedBytes: 1, sampleIntervalMs: 10, healthIntervalMs: 10 })
-  await eventually(() => app.isUnderPressure())
+  await until(() => app.isUnderPressure())
   t.equal((await app.inject('/business')).statusCode, 503)
   lines.length = 0
   t.equal((await app.inject('/health/live')).statusCode, 200)

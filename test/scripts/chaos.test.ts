@@ -4,6 +4,8 @@ import { chaos } from '../../scripts/chaos/run.ts'
 
 const SEED = Number(process.env.SEED ?? 20261121)
 
+t.setTimeout(240_000)
+
 t.test('R5.3, I3 twenty rounds of kill -9, freeze, flush and failover: every acknowledged message once, in order, none other', { timeout: 180_000 }, async (t) => {
   const result = await chaos(t, { seed: SEED, rounds: 20 })
   t.strictSame(result.problems, [], `seed ${SEED}`)

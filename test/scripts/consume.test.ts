@@ -7,7 +7,7 @@ import t from 'tap'
 import type { Test } from 'tap'
 import { consume } from '../../scripts/consume.ts'
 import { buildEnvelope } from '../../services/queue/envelope.ts'
-import { eventually } from '../helpers/eventually.ts'
+import { until } from '../helpers/until.ts'
 import { startRedis } from '../helpers/redis-server.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -89,7 +89,7 @@ t.test('R8.1 kill -9 leaves the message in processing, and --recover takes it up
   const body = envelope('1')
   await redis.cli('lpush', QUEUE, body, envelope('2'))
   const { child, ended } = command(t, { REDIS_URL: redis.url }, '--handler', `${handler}/handler.mjs`)
-  await eventually(async () => await redis.cli('llen', `${QUEUE}:processing`) === 1, 10_000)
+  await until(async () => await redis.cli('llen', `${QUEUE}:processing`) === 1, 10_000)
   child.kill('SIGKILL')
   t.equal((await ended).signal, 'SIGKILL')
   t.strictSame(await redis.cli('lrange', `${QUEUE}:processing`, 0, -1), [body])
@@ -107,7 +107,7 @@ t.test('a consumer that starts before Redis waits for it; SIGTERM ends it with 0
   await delay(300)
   await redis.restart()
   await redis.cli('lpush', QUEUE, envelope('1'))
-  await eventually(() => lines.length === 1, 10_000)
+  await until(() => lines.length === 1, 10_000)
   child.kill('SIGTERM')
   t.equal((await ended).code, 0)
 })

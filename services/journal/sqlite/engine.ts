@@ -15,10 +15,21 @@ interface Pending extends Request {
   reject (reason: Error): void
 }
 
+/** Requests that are committed together. */
+interface Group {
+  requests: Pending[]
+  deadline: NodeJS.Timeout
+}
+
 const MAX_GROUP = 1024
+/** While one group is on its way to the disk the next is prepared: thread and event loop work side by side. */
+const MAX_GROUPS_IN_FLIGHT = 2
+/** From so many requests under way, a group is held back for a moment to grow: fewer and larger commits cost far less. */
+const CROWD = 16
+const CROWD_PAUSE_MS = 1
 
 /**
- * The database's face on the main thread. Requests that arrive while a commit is on its way to the disk form the next group,
+ * The database's face on the main thread. Requests that arrive while commits are on their way to the disk form the next group,
  * so the price of an fsync is shared by all who wait for it.
  */
 export class SqliteEngine {
@@ -26,10 +37,10 @@ export class SqliteEngine {
   readonly #deadlineMs: number
   #worker: Worker | null = null
   #waiting: Pending[] = []
-  #inFlight: Pending[] | null = null
+  /** Oldest first; the thread answers in order. */
+  #inFlight: Group[] = []
+  #underWay = 0
   #flushScheduled = false
-  #deadline: NodeJS.Timeout | null = null
-  #groupId = 0
   #closed = false
 
   constructor (options: EngineOptions) {
@@ -48,44 +59,45 @@ export class SqliteEngine {
 
   /** One turn of the event loop reads many requests from the sockets: they share a group from the start. */
   #scheduleFlush (): void {
-    if (this.#flushScheduled || this.#inFlight !== null) return
+    if (this.#flushScheduled || this.#waiting.length === 0 || this.#inFlight.length === MAX_GROUPS_IN_FLIGHT) return
     this.#flushScheduled = true
-    setImmediate(() => {
-      this.#flushScheduled = false
-      this.#flush()
-    })
+    if (this.#underWay + this.#waiting.length < CROWD) setImmediate(this.#flush)
+    else setTimeout(this.#flush, CROWD_PAUSE_MS)
   }
 
-  #flush (): void {
-    if (this.#inFlight !== null || this.#waiting.length === 0) return
-    const group = this.#waiting.splice(0, MAX_GROUP)
-    this.#inFlight = group
-    this.#deadline = setTimeout(() => this.#fail('it did not answer in time'), this.#deadlineMs)
+  readonly #flush = (): void => {
+    this.#flushScheduled = false
+    if (this.#waiting.length === 0) return
+    const requests = this.#waiting.splice(0, MAX_GROUP)
+    this.#underWay += requests.length
+    this.#inFlight.push({
+      requests,
+      deadline: setTimeout(() => this.#fail('it did not answer in time'), this.#deadlineMs)
+    })
     this.#worker ??= this.#start()
-    const requests = group.map(({ operation, args }) => ({ operation, args }))
-    this.#worker.postMessage({ id: ++this.#groupId, requests })
+    this.#worker.postMessage(requests.map(({ operation, args }) => ({ operation, args })))
   }
 
   #start (): Worker {
     const worker = new Worker(new URL(`./worker${extname(import.meta.url)}`, import.meta.url), {
       workerData: { path: this.#options.path, limits: this.#options.limits, modules: this.#options.modules }
     })
-    worker.on('message', (message: 'ready' | { id: number, outcomes: Outcome[] }) => {
-      if (message !== 'ready' && message.id === this.#groupId) this.#settle(message.outcomes)
-    })
+    worker.on('message', (outcomes: Outcome[]) => { if (worker === this.#worker) this.#settle(outcomes) })
     worker.on('error', (err) => { if (worker === this.#worker) this.#fail(err.message) })
     worker.on('exit', () => { if (worker === this.#worker) this.#fail('its thread ended') })
     return worker
   }
 
   #settle (outcomes: Outcome[]): void {
-    const group = this.#takeGroup()
-    for (let index = 0; index < group.length; index++) {
+    const { requests, deadline } = this.#inFlight.shift()!
+    clearTimeout(deadline)
+    this.#underWay -= requests.length
+    for (let index = 0; index < requests.length; index++) {
       const outcome = outcomes[index]!
-      if (outcome.ok) group[index]!.resolve(outcome.value)
-      else group[index]!.reject(revive(outcome))
+      if (outcome.ok) requests[index]!.resolve(outcome.value)
+      else requests[index]!.reject(revive(outcome))
     }
-    if (this.#waiting.length > 0) this.#scheduleFlush()
+    this.#scheduleFlush()
   }
 
   /** Gives up on the thread, and on the database handle with it: the next request starts a new one. */
@@ -94,20 +106,17 @@ export class SqliteEngine {
     this.#worker = null
     void worker?.terminate()
     const error = new StoreUnavailable(reason)
-    for (const request of [...this.#takeGroup(), ...this.#waiting.splice(0)]) request.reject(error)
-  }
-
-  #takeGroup (): Pending[] {
-    if (this.#deadline !== null) clearTimeout(this.#deadline)
-    const group = this.#inFlight ?? []
-    this.#inFlight = null
-    return group
+    const groups = this.#inFlight.splice(0)
+    this.#underWay = 0
+    for (const { deadline } of groups) clearTimeout(deadline)
+    for (const request of [...groups.flatMap(({ requests }) => requests), ...this.#waiting.splice(0)]) request.reject(error)
   }
 
   /** Lets what is in flight finish, within the deadline, and closes the file. Never rejects. */
   async close (): Promise<void> {
     if (this.#closed) return
-    const last = this.#inFlight === null && this.#waiting.length === 0 ? null : this.run('stats').catch(() => {})
+    const busy = this.#inFlight.length > 0 || this.#waiting.length > 0
+    const last = busy ? this.run('stats').catch(() => {}) : null
     this.#closed = true
     await last
     const worker = this.#worker

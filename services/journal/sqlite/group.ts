@@ -6,33 +6,54 @@ export interface Request { operation: string, args: unknown[] }
 /** A result, or an error in a form that crosses a thread boundary with its code. */
 export type Outcome =
   | { ok: true, value: unknown }
-  | { ok: false, code: string | null, message: string, statusCode: number }
+  | { ok: false, code: string | null, message: string }
 
 /**
- * Group commit: all requests in one transaction and one fsync. Each runs inside a savepoint, so one that fails is undone alone;
- * when the commit itself fails, none of them happened.
+ * Group commit: all requests in one transaction and one fsync. Each succeeds or is undone alone; when the commit itself fails,
+ * none of them happened.
  */
 export function executeGroup (database: DatabaseSync, operations: Operations, requests: Request[]): Outcome[] {
   try {
-    database.exec('BEGIN IMMEDIATE')
-    const outcomes = requests.map((request) => execute(database, operations, request))
-    database.exec('COMMIT')
-    return outcomes
+    return inTransaction(database, () => requests.map((request) => execute(operations, request)))
+  } catch {
+    // Savepoints cost as much as a small request, so they are used only where one has failed: the group starts over with them.
+    return executeOneByOne(database, operations, requests)
+  }
+}
+
+function executeOneByOne (database: DatabaseSync, operations: Operations, requests: Request[]): Outcome[] {
+  try {
+    return inTransaction(database, () => requests.map((request) => executeAlone(database, operations, request)))
   } catch (err) {
-    if (database.isTransaction) database.exec('ROLLBACK')
     const failed = failure(err)
     return requests.map(() => failed)
   }
 }
 
-function execute (database: DatabaseSync, operations: Operations, { operation, args }: Request): Outcome {
+function inTransaction<T> (database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    database.exec('COMMIT')
+    return result
+  } catch (err) {
+    // Some failures (disk full, I/O) make SQLite roll back by itself.
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw err
+  }
+}
+
+function execute (operations: Operations, { operation, args }: Request): Outcome {
+  return { ok: true, value: operations[operation]!(...args) }
+}
+
+function executeAlone (database: DatabaseSync, operations: Operations, request: Request): Outcome {
   database.exec('SAVEPOINT request')
   try {
-    const value = operations[operation]!(...args)
+    const outcome = execute(operations, request)
     database.exec('RELEASE request')
-    return { ok: true, value }
+    return outcome
   } catch (err) {
-    // Some failures (disk full, I/O) make SQLite roll back the whole transaction by itself: then nothing can be kept.
     if (!database.isTransaction) throw err
     database.exec('ROLLBACK TO request; RELEASE request')
     return failure(err)
@@ -40,7 +61,6 @@ function execute (database: DatabaseSync, operations: Operations, { operation, a
 }
 
 function failure (err: unknown): Outcome {
-  const { code, message, statusCode } = err as Error & { code?: string, statusCode?: number }
-  const coded = code?.startsWith('FST_BRK_') === true
-  return { ok: false, code: coded ? code : null, message, statusCode: coded ? statusCode ?? 500 : 503 }
+  const { code = null, message } = err as Error & { code?: string }
+  return { ok: false, code, message }
 }

@@ -1,19 +1,13 @@
-import createError from '@fastify/error'
-import type { FastifyErrorConstructor } from '@fastify/error'
-import { StoreUnavailable } from '../errors.ts'
+import { JournalFull, LeaseLost, StoreUnavailable } from '../errors.ts'
 import type { Outcome } from './group.ts'
 
-type CodedConstructor = FastifyErrorConstructor<{ code: string, statusCode: number }, [string]>
+const coded: Record<string, () => Error> = {
+  FST_BRK_JOURNAL_FULL: () => new JournalFull(0, 0),
+  FST_BRK_LEASE_LOST: () => new LeaseLost()
+}
 
-const constructors = new Map<string, CodedConstructor>()
-
-/** The error as it was thrown in the worker: same code, status and message, and `instanceof` its class. */
-export function revive ({ code, message, statusCode }: Outcome & { ok: false }): Error {
-  if (code === null) return new StoreUnavailable(message)
-  let Coded = constructors.get(code)
-  if (Coded === undefined) {
-    Coded = createError(code, '%s', statusCode) as CodedConstructor
-    constructors.set(code, Coded)
-  }
-  return new Coded(message)
+/** The error as it was thrown in the worker; what is not one of the journal's own means that the database failed. */
+export function revive ({ code, message }: Outcome & { ok: false }): Error {
+  const make = coded[code ?? '']
+  return make === undefined ? new StoreUnavailable(message) : Object.assign(make(), { message })
 }

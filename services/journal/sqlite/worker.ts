@@ -7,15 +7,14 @@ import type { Request } from './group.ts'
 async function main (options: DatabaseOptions): Promise<void> {
   const modules = await Promise.all(options.modules.map(async (url) => (await import(url)).storeModule as StoreModule))
   const database = new JournalDatabase(options, modules)
-  parentPort!.on('message', (message: { id: number, requests: Request[] } | 'close') => {
+  parentPort!.on('message', (message: Request[] | 'close') => {
     if (message === 'close') {
       database.close()
       parentPort!.close()
       return
     }
-    parentPort!.postMessage({ id: message.id, outcomes: database.execute(message.requests) })
+    parentPort!.postMessage(database.execute(message))
   })
-  parentPort!.postMessage('ready')
 }
 
 if (parentPort !== null) await main(workerData as DatabaseOptions)

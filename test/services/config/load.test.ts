@@ -1,7 +1,6 @@
 import t from 'tap'
 import { describeRedis, startupLine } from '../../../services/config/describe.ts'
 import { ConfigError, assertUsable, fatalProblems, loadConfig } from '../../../services/config/load.ts'
-import { editDistance, nearest } from '../../../services/config/suggest.ts'
 
 function codes (env: Record<string, string>): string[] {
   return loadConfig(env).errors.map(({ code, variable }) => `${variable} ${code.replace('FST_BRK_CONFIG_', '')}`)
@@ -180,11 +179,4 @@ t.test('on ECS a database that dies with its task needs an explicit yes', async 
 t.test('values that are no strings, as a caller from JavaScript may pass', async t => {
   const { config } = loadConfig({ PORT: 8080, REDIS_URL: null, REDIS_ULR: null } as unknown as Record<string, string>)
   t.equal(config.process.port, 8080)
-})
-
-t.test('the nearest name', async t => {
-  t.same([editDistance('abc', 'abc'), editDistance('abc', 'acb'), editDistance('', 'ab'), editDistance('kitten', 'sitting')], [0, 1, 2, 3])
-  t.equal(nearest('hots', ['port', 'host']), 'host')
-  t.equal(nearest('zzz', ['host'], 2), null)
-  t.equal(nearest('zzz', []), null)
 })

@@ -5,7 +5,7 @@ import type { HealthRegistryOptions } from '../../../services/health/health-regi
 import type { CheckResult, CheckStatus, HealthCheck } from '../../../services/health/check.ts'
 import { summarise } from '../../../services/health/snapshot.ts'
 import { absentRedisCheck, databaseCheck, journalCheck, redisCheck } from '../../../services/health/builtin-checks.ts'
-import { eventually } from '../../helpers/eventually.ts'
+import { until } from '../../helpers/until.ts'
 
 interface Line { level: string, message: string, fields: any }
 
@@ -50,7 +50,7 @@ t.test('R7.2 checks run in the background and a snapshot causes none', async (t)
   health.start()
   health.register({ name: 'database', critical: true, intervalMs: 60_000, check: async () => { calls++; return { role: 'primary' } } })
   t.match(health.snapshot(), { status: 'degraded', reason: 'starting', checks: { database: { status: 'unknown', ageMs: null, latencyMs: null } } })
-  await eventually(() => health.snapshot().status === 'healthy')
+  await until(() => health.snapshot().status === 'healthy')
   for (let index = 0; index < 1000; index++) health.snapshot()
   t.equal(calls, 1)
   const { database } = health.snapshot().checks
@@ -64,10 +64,10 @@ t.test('R7.2 a check that never settles fails at its deadline and does not stop 
   health.register({ name: 'stuck', critical: false, intervalMs: 10, timeoutMs: 20, check: () => new Promise(() => {}) })
   health.register({ name: 'fine', critical: true, intervalMs: 10, check: async () => { healthy++ } })
   health.start()
-  await eventually(() => health.snapshot().checks.stuck!.status === 'failed')
+  await until(() => health.snapshot().checks.stuck!.status === 'failed')
   t.equal(health.snapshot().checks.stuck!.kind, 'timeout')
   const before = healthy
-  await eventually(() => healthy > before + 3)
+  await until(() => healthy > before + 3)
   t.equal(health.snapshot().status, 'degraded')
 })
 
@@ -76,11 +76,11 @@ t.test('R7.2 a result that grew old is unknown', async (t) => {
   const { health, lines } = build(t, { clock: () => now, random: () => 0.5, observeMs: 5 })
   health.register({ name: 'database', critical: true, intervalMs: 60_000, timeoutMs: 500, check: async () => {} })
   health.start()
-  await eventually(() => health.snapshot().status === 'healthy')
+  await until(() => health.snapshot().status === 'healthy')
   now = 120_500
   t.equal(health.snapshot().status, 'healthy', 'two intervals and a timeout are the limit')
   now = 120_501
-  await eventually(() => lines.some(({ level }) => level === 'warn'), 1000)
+  await until(() => lines.some(({ level }) => level === 'warn'), 1000)
   t.match(health.snapshot(), { status: 'degraded', ready: true, checks: { database: { status: 'unknown', ageMs: 120_501 } } })
 })
 
@@ -112,10 +112,10 @@ t.test('R10.5 transitions are logged without anybody asking', async (t) => {
   health.register({ name: 'journal', critical: true, read: () => result })
   health.register({ name: 'redis', critical: false, intervalMs: 5, check: async () => { if (fails) throw new Error('gone') } })
   health.start()
-  await eventually(() => lines.length === 2)
+  await until(() => lines.length === 2)
   fails = true
   result.status = 'failed'
-  await eventually(() => lines.length === 4)
+  await until(() => lines.length === 4)
   t.strictSame(lines.slice(2).map(({ level, fields }) => `${level} ${fields.check}`).sort(), ['error journal', 'warn redis'])
   t.equal(health.snapshot().checks.redis!.kind, 'error')
 })
@@ -124,7 +124,7 @@ t.test('R7.2 a first failure is logged as such', async (t) => {
   const { health, lines } = build(t)
   health.register({ name: 'redis', critical: false, intervalMs: 60_000, check: () => Promise.reject(new Error('refused')) })
   health.start()
-  await eventually(() => lines.length > 0)
+  await until(() => lines.length > 0)
   t.match(lines, [{ level: 'warn', fields: { from: null, to: 'failed', err: { message: 'refused' } } }])
 })
 
@@ -133,12 +133,12 @@ t.test('R7.2 stopped, it samples no more and keeps nothing alive', async (t) => 
   const { health } = build(t)
   health.register({ name: 'redis', critical: false, intervalMs: 1, check: async () => { calls++ } })
   health.start()
-  await eventually(() => calls > 2)
+  await until(() => calls > 2)
   health.stop()
   health.stop()
   const stopped = calls
   await turn()
-  await eventually(() => true)
+  await until(() => true)
   t.equal(calls, stopped)
   t.notOk(process.getActiveResourcesInfo().includes('Timeout'))
 })

@@ -7,7 +7,7 @@ import { Consumer } from '../../../services/queue/consumer.ts'
 import type { ConsumerOptions } from '../../../services/queue/consumer.ts'
 import { deadLetter } from '../../../services/queue/dead-letter.ts'
 import { buildEnvelope } from '../../../services/queue/envelope.ts'
-import { eventually } from '../../helpers/eventually.ts'
+import { until } from '../../helpers/until.ts'
 import { startRedis } from '../../helpers/redis-server.ts'
 import type { RedisServer } from '../../helpers/redis-server.ts'
 
@@ -158,7 +158,7 @@ t.test('stop() finishes the message in hand and takes no other', async t => {
   })
   for (const version of ['1', '2']) await redis.cli('lpush', QUEUE, envelope(version))
   const run = instance.run()
-  await eventually(() => versions.length === 1)
+  await until(() => versions.length === 1)
   const stopped = instance.stop()
   release()
   await stopped
@@ -192,17 +192,17 @@ t.test('R8.1 it keeps running while Redis is killed or frozen, and settles what 
   })
   await redis.cli('lpush', QUEUE, envelope('1'), envelope('2'))
   const run = instance.run()
-  await eventually(() => versions.length === 1)
+  await until(() => versions.length === 1)
   await delay(100)
   outage = () => redis.freeze()
   await redis.restart(['--appendonly', 'yes', '--appendfsync', 'always'])
-  await eventually(() => versions.length === 2)
+  await until(() => versions.length === 2)
   await delay(300)
   outage = null
   redis.thaw()
-  await eventually(async () => (await lists(redis)).deadLetters === 1)
+  await until(async () => (await lists(redis)).deadLetters === 1)
   await redis.cli('lpush', QUEUE, envelope('3'))
-  await eventually(() => instance.stats.handled === 2)
+  await until(() => instance.stats.handled === 2)
   await instance.stop()
   await run
   t.strictSame(versions, ['1', '2', '3'], 'each was handled once')
@@ -219,10 +219,10 @@ t.test('R8.1 an outage while it waits for a message is waited out', async t => {
   })
   const run = instance.run()
   await redis.kill()
-  await eventually(() => lines.length === 1)
+  await until(() => lines.length === 1)
   await redis.restart()
   await redis.cli('lpush', QUEUE, envelope('1'))
-  await eventually(() => versions.length === 1)
+  await until(() => versions.length === 1)
   await instance.stop()
   await run
   t.strictSame(lines, ['queue is not available, trying again', 'queue is back'])
@@ -238,7 +238,7 @@ t.test('stop() ends in time when Redis does not come back, and the message stays
   })
   await redis.cli('lpush', QUEUE, envelope('1'))
   const run = instance.run()
-  await eventually(() => versions.length === 1)
+  await until(() => versions.length === 1)
   const startedAt = performance.now()
   await instance.stop()
   await run

@@ -10,7 +10,7 @@ import { plainConnection } from '../../helpers/plain-connection.ts'
 import { startRedis } from '../../helpers/redis-server.ts'
 import type { RedisServer, RedisServerOptions, Teardown } from '../../helpers/redis-server.ts'
 import { Switchboard } from '../../helpers/switchboard.ts'
-import { until } from '../../helpers/temporary.ts'
+import { until } from '../../helpers/until.ts'
 
 const QUEUE = 'queue'
 
@@ -33,14 +33,14 @@ async function start (t: Teardown, setup: Setup = {}) {
   }
   const queued = async (from = server): Promise<string[]> => (await from.cli('lrange', QUEUE, 0, -1)).reverse()
   const wanted = () => Array.from({ length: sent }, (_, index) => `m${index + 1}`)
-  const arrived = (from = server) => until('everything is in the queue', async () =>
+  const arrived = (from = server) => until(async () =>
     (await queued(from).catch(() => [])).length >= sent)
   return { server, clock, journal, transport, logger, relay, publish, queued, wanted, arrived }
 }
 
 t.test('R5.2 what is accepted reaches the queue, in order, in batches', async (t) => {
   const { relay, publish, queued, wanted, arrived } = await start(t)
-  await until('it leads', () => relay.stats.leader)
+  await until(() => relay.stats.leader)
   await publish(1200)
   await arrived()
   t.strictSame(await queued(), wanted())
@@ -66,12 +66,12 @@ t.test('R5.3 a frozen Redis: the batch that timed out is sent again, and is in t
   await arrived()
   server.freeze()
   await publish(5)
-  await until('a batch timed out', () => relay.stats.lastError !== null)
+  await until(() => relay.stats.lastError !== null)
   server.thaw()
   await publish(5)
   await arrived()
   t.strictSame(await queued(), wanted())
-  await until('the trouble is over', () => relay.stats.lastError === null)
+  await until(() => relay.stats.lastError === null)
   t.strictSame(logger.of('warn'), ['relay cannot publish, messages wait in the journal'])
   t.ok(logger.of('info').includes('relay publishes again'))
 })
@@ -92,9 +92,9 @@ t.test('R5.3 FLUSHALL under policy ignore: only what comes after is sent', async
   await publish(3)
   await arrived()
   await server.cli('flushall')
-  await until('it is noticed', () => relay.stats.emptied === 1)
+  await until(() => relay.stats.emptied === 1)
   await publish(2)
-  await until('the new ones are there', async () => (await queued()).length === 2)
+  await until(async () => (await queued()).length === 2)
   t.strictSame(await queued(), ['m4', 'm5'])
   t.match(relay.stats, { rewound: 0, lost: 0 })
 })
@@ -105,7 +105,7 @@ t.test('R5.3 a failover to a replica that missed the last writes is repaired exa
   await replication.listen()
   t.teardown(() => replication.close())
   const replica = await startRedis(t, { args: ['--replicaof', primary.host, String(replication.port)] })
-  await until('the replica is in sync', async () => /master_link_status:up/.test(await replica.cli('info', 'replication')))
+  await until(async () => /master_link_status:up/.test(await replica.cli('info', 'replication')))
   const address = new Switchboard(primary.port)
   await address.listen()
   t.teardown(() => address.close())
@@ -132,13 +132,13 @@ t.test('R5.3 what retention had pruned is counted as lost, logged by number, and
   const { server, publish, queued, arrived, relay, logger, journal } = await start(t, { relay: { retentionMs: 0 } })
   await publish(4)
   await arrived()
-  await until('retention has pruned', async () => (await journal.stats()).retainedRows === 0)
+  await until(async () => (await journal.stats()).retainedRows === 0)
   await server.cli('rpop', QUEUE, 4)
   const [term] = await server.cli('hkeys', watermarkKey(QUEUE))
   await server.cli('hset', watermarkKey(QUEUE), term, 1)
-  await until('it is noticed', () => relay.stats.lost === 3)
+  await until(() => relay.stats.lost === 3)
   await publish(1)
-  await until('the rest flows', async () => (await queued()).length === 1)
+  await until(async () => (await queued()).length === 1)
   t.strictSame(await queued(), ['m5'])
   t.match(logger.lines.filter(({ level }) => level === 'error'), [{ details: { lost: 3, rebases: [{ expected: 1, to: 4 }] } }])
 })
@@ -150,7 +150,7 @@ t.test('R5.2 a second relay waits, and takes over when the first stops; the orde
   await first.arrived()
   t.strictSame([first.relay.stats.leader, second.relay.stats.leader], [true, false])
   await first.relay.stop()
-  await until('the second leads', () => second.relay.stats.leader)
+  await until(() => second.relay.stats.leader)
   await first.publish(5)
   await first.arrived()
   t.strictSame(await first.queued(), first.wanted())
@@ -166,7 +166,7 @@ t.test('R5.2 a relay that lost its lease stops publishing, and may lead again la
   clock.skewMs = 0
   t.type(usurper, 'string')
   await publish(1)
-  await until('it has noticed', () => logger.of('warn').includes('relay lost its lease'))
+  await until(() => logger.of('warn').includes('relay lost its lease'))
   clock.skewMs = 60_000
   await arrived()
   t.strictSame(await queued(), wanted())
@@ -174,7 +174,7 @@ t.test('R5.2 a relay that lost its lease stops publishing, and may lead again la
 
 t.test('R5.2 a lease is held through an outage that outlasts it', async (t) => {
   const { server, journal, relay, publish } = await start(t, { relay: { leaseMs: 120 } })
-  await until('it leads', () => relay.stats.leader)
+  await until(() => relay.stats.leader)
   await server.kill()
   await publish(1)
   let taken = null
@@ -188,11 +188,11 @@ t.test('R5.2 a lease is held through an outage that outlasts it', async (t) => {
 
 t.test('a watermark that somebody else keeps moving back slows the loop down instead of spinning it', async (t) => {
   const { publish, relay, transport, journal } = await start(t, { relay: { checkMs: 3_600_000 } })
-  await until('it leads', () => relay.stats.leader)
+  await until(() => relay.stats.leader)
   let refusals = 0
   transport.publish = async () => { refusals++; return false }
   await publish(1)
-  await until('it is refused', () => refusals > 5)
+  await until(() => refusals > 5)
   const seen = refusals
   await new Promise((resolve) => { setTimeout(resolve, 200) })
   t.ok(refusals - seen < 50, `${refusals - seen} attempts in 200 ms`)
@@ -210,18 +210,18 @@ t.test('R5.8 the bare payload is published for live listeners, and a refusal the
     message_id: '1', message_type: 'x', payload: { tags: { a: '","timestamp":"1","retry_count":0' } }, timestamp: '2026-11-21T10:18:32.840000', retry_count: 0, max_retries: 3
   })
   await journal.append([{ key: 'model', body }])
-  await until('a listener hears it', () => heard.length === 1)
+  await until(() => heard.length === 1)
   t.strictSame(JSON.parse(heard[0]!), { tags: { a: '","timestamp":"1","retry_count":0' } })
 
   await server.cli('acl', 'setuser', 'default', 'resetchannels')
   await journal.append([{ key: 'model', body }])
-  await until('it is in the queue all the same', async () => await server.cli('llen', QUEUE) === 2)
+  await until(async () => await server.cli('llen', QUEUE) === 2)
 })
 
 t.test('I7 a relay stops in time while Redis hangs, and hands its lease over', async (t) => {
   const { server, relay, publish, journal } = await start(t)
   await publish(1)
-  await until('it leads', () => relay.stats.leader)
+  await until(() => relay.stats.leader)
   server.freeze()
   await publish(1)
   await new Promise((resolve) => { setTimeout(resolve, 20) })

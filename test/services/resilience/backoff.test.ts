@@ -1,6 +1,5 @@
 import t from 'tap'
 import { equalJitter, exponential, fullJitter } from '../../../services/resilience/backoff.ts'
-import { nearestName } from '../../../services/resilience/options.ts'
 
 t.test('exponential delays double up to the cap, for any attempt', async t => {
   t.same([0, 1, 2, 3, 4, 2000].map(attempt => exponential(attempt, 100, 1000)), [100, 200, 400, 800, 1000, 1000])
@@ -17,12 +16,4 @@ t.test('equal jitter keeps half of the delay', async t => {
   t.equal(equalJitter(2, 100, 1000, () => 0), 200)
   t.equal(equalJitter(2, 100, 1000, () => 0.5), 300)
   for (let attempt = 0; attempt < 20; attempt++) t.ok(equalJitter(attempt, 100, 1000) >= 50)
-})
-
-t.test('the nearest name', async t => {
-  const names = ['openMs', 'maxOpenMs', 'windowMs', 'minimumCalls']
-  t.equal(nearestName('openms', names), 'openMs')
-  t.equal(nearestName('windowMS', names), 'windowMs')
-  t.equal(nearestName('minCalls', names), 'minimumCalls')
-  t.equal(nearestName('', ['a']), 'a')
 })

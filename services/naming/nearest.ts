@@ -1,9 +1,9 @@
-/** The closest of `names`, or null when none is within `limit` edits. */
+/** The closest of `names`, upper and lower case alike, or null when none is within `limit` edits. */
 export function nearest (wanted: string, names: readonly string[], limit = Infinity): string | null {
   let best: string | null = null
   let bestDistance = limit
   for (const name of names) {
-    const distance = editDistance(wanted, name)
+    const distance = editDistance(wanted.toLowerCase(), name.toLowerCase())
     if (distance <= bestDistance && (best === null || distance < bestDistance)) {
       best = name
       bestDistance = distance
