@@ -100,11 +100,14 @@ class ChaosRun {
     this.#faults[fault] = (this.#faults[fault] ?? 0) + 1
     const traffic = new AbortController()
     const posting = Array.from({ length: writers }, (_, index) => this.#write(`w${index}`, traffic.signal))
-    await delay(20 + this.#random.below(150))
-    await this.#inflict(fault)
-    await delay(this.#random.below(150))
-    traffic.abort()
-    await Promise.all(posting)
+    try {
+      await delay(20 + this.#random.below(150))
+      await this.#inflict(fault)
+      await delay(this.#random.below(150))
+    } finally {
+      traffic.abort()
+      await Promise.all(posting)
+    }
     this.#say(`round ${number}: ${fault}, ${this.#account.accepted} accepted so far`)
   }
 
@@ -158,7 +161,8 @@ class ChaosRun {
     const primary = this.#redis
     const replication = new Switchboard(primary.port)
     await replication.listen()
-    const replica = await startRedis(this.#teardown, { args: [...AOF, '--replicaof', primary.host, String(replication.port)] })
+    const replica = await startRedis(this.#teardown, { args: AOF })
+    await replica.cli('replicaof', primary.host, replication.port)
     await until(async () => /master_link_status:up/.test(await replica.cli('info', 'replication')))
     await delay(20)
     replication.stall()
