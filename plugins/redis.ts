@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs'
+import fastifyRedis from '@fastify/redis'
+import { Type } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Redis } from 'ioredis'
+import { resolveRedisTarget } from '../services/config/redis-target.ts'
+import type { RedisTarget } from '../services/config/redis-target.ts'
+import type { CircuitBreakerOptions } from '../services/resilience/circuit-breaker.ts'
+import { RedisGuard } from '../services/redis/guard.ts'
+import { Secret } from '../services/config/secret.ts'
+import type { Config } from '../services/config/load.ts'
+import type {} from './config.ts'
+import { OptionInvalid, parsePluginOptions } from './options.ts'
+
+// The value import leaves the declaration file, and its augmentation of `fastify.redis` with it: this keeps both.
+export type { FastifyRedis } from '@fastify/redis'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** State and controls of the Redis client; null where Redis is disabled, and then there is no `fastify.redis` either. */
+    redisGuard: RedisGuard | null
+    /** The guards of the clients with a namespace. */
+    redisGuards: Record<string, RedisGuard | null>
+  }
+}
+
+const RedisPluginOptionsSchema = Type.Object({
+  target: Type.Union([Type.String({ minLength: 1 }), Type.Object({})], {
+    description: 'A URL in one of the forms of docs/configuration.md, or a resolved target. Default: `fastify.config.redis`.'
+  }),
+  client: Type.Object({}, { description: 'An ioredis client to take address and credentials from. It stays yours: it is neither used nor closed.' }),
+  namespace: Type.String({ minLength: 1, description: 'Decorates `fastify.redis[namespace]` and `fastify.redisGuards[namespace]` instead.' }),
+  bootBudgetMs: Type.Integer({ minimum: 0, description: 'How long the boot waits for Redis; it never fails because of it. 0: not at all. Default: REDIS_BOOT_BUDGET_MS.' }),
+  commandTimeoutMs: Type.Integer({ minimum: 1, description: 'Deadline of every command. Default: REDIS_COMMAND_TIMEOUT_MS.' }),
+  connectTimeoutMs: Type.Integer({ minimum: 1, description: 'Deadline of every attempt to connect. Default: REDIS_CONNECT_TIMEOUT_MS.' }),
+  tlsCaFile: Type.String({ minLength: 1, description: 'Certificate authority (PEM file) to trust. Default: REDIS_TLS_CA_FILE.' }),
+  breaker: Type.Object({}, { description: 'Options of the circuit breaker; see docs/circuit-breaker.md.' }),
+  redisOptions: Type.Object({}, { description: 'More options of ioredis, such as `keyPrefix`; docs/redis-client.md lists those that are forced.' })
+}, { additionalProperties: false })
+
+/** Every option has a default; without the config plugin, that of its variable. */
+export type RedisPluginOptions = Partial<Omit<Static<typeof RedisPluginOptionsSchema>, 'target' | 'client' | 'breaker' | 'redisOptions'>> & {
+  target?: string | RedisTarget
+  client?: Redis
+  breaker?: CircuitBreakerOptions
+  redisOptions?: Redis['options']
+}
+
+type RedisConfig = Config['redis']
+
+/**
+ * Decorates `fastify.redis` through @fastify/redis with a guarded client, and `fastify.redisGuard`.
+ *
+ * The boot never fails because Redis is down, slow or wrong, and never waits for it longer than the budget.
+ * @throws FST_BRK_OPTION_INVALID
+ */
+const plugin: FastifyPluginAsync<RedisPluginOptions> = async (fastify, options) => {
+  const given = parsePluginOptions('redis', RedisPluginOptionsSchema, options) as RedisPluginOptions
+  const { namespace, client } = given
+  const config = fastify.hasDecorator('config') ? fastify.config.redis : null
+  const target = readTarget(given, config)
+  refuseSecond(fastify, namespace)
+  const guard = target === null
+    ? null
+    : new RedisGuard({
+      target,
+      name: namespace === undefined ? 'breakwater' : `breakwater-${namespace}`,
+      commandTimeoutMs: given.commandTimeoutMs ?? config?.commandTimeoutMs,
+      connectTimeoutMs: given.connectTimeoutMs ?? config?.connectTimeoutMs,
+      tls: { ca: readCertificateAuthority(fastify, given, config) },
+      redisOptions: { ...client === undefined ? {} : inherited(client), ...given.redisOptions },
+      breaker: given.breaker,
+      logger: fastify.log.child({ component: 'redis' })
+    })
+  decorateGuard(fastify, guard, namespace)
+  if (guard === null) return
+  fastify.addHook('onClose', () => guard.close())
+  const budgetMs = given.bootBudgetMs ?? config?.bootBudgetMs ?? 1000
+  await fastify.register(fp(withinBudget(guard.client, budgetMs), { name: '@fastify/redis', fastify: '5.x' }), namespace === undefined ? {} : { namespace })
+}
+
+function readTarget ({ target, client }: RedisPluginOptions, config: RedisConfig | null): RedisTarget | null {
+  if (typeof target === 'string') {
+    const resolution = resolveRedisTarget({ REDIS_URL: target })
+    if (resolution.target === null) throw new OptionInvalid('redis', `option "target": ${resolution.errors.map(({ message }) => message).join(' ')}`)
+    return resolution.target
+  }
+  return target ?? (client === undefined ? config?.resolution.target ?? null : targetOf(client))
+}
+
+/**
+ * An unreadable file must not weaken the check of the server's certificate: then nobody is trusted, and the guard reports a
+ * configuration error.
+ */
+function readCertificateAuthority (fastify: FastifyInstance, given: RedisPluginOptions, config: RedisConfig | null): Buffer | [] | undefined {
+  const file = given.tlsCaFile ?? config?.tlsCaFile
+  if (file === undefined || file === null) return undefined
+  try {
+    return readFileSync(file)
+  } catch (err) {
+    const reason = `the certificate authority file "${file}" cannot be read: ${(err as NodeJS.ErrnoException).code}`
+    if (given.tlsCaFile !== undefined || config?.required) throw new OptionInvalid('redis', reason)
+    fastify.log.error({ err, component: 'redis' }, `Redis cannot be connected: ${reason}`)
+    return []
+  }
+}
+
+/** Before a guard is made: nobody would close it. */
+function refuseSecond (fastify: FastifyInstance, namespace: string | undefined): void {
+  const name = namespace ?? 'redisGuard'
+  const holder = namespace === undefined ? fastify : fastify.hasDecorator('redisGuards') ? fastify.redisGuards : {}
+  if (name in holder) throw new OptionInvalid('redis', `"${name}" is registered already; give each further client a namespace of its own`)
+}
+
+/** Without a name the decorator is the guard; with one, an entry beside those of the other names. */
+function decorateGuard (fastify: FastifyInstance, guard: RedisGuard | null, namespace: string | undefined): void {
+  if (namespace === undefined) {
+    fastify.decorate('redisGuard', guard)
+    return
+  }
+  if (!fastify.hasDecorator('redisGuards')) fastify.decorate('redisGuards', Object.create(null))
+  fastify.redisGuards[namespace] = guard
+}
+
+/**
+ * @fastify/redis decorates, and would then wait until Redis answers. It gets the budget; what it says after that is ignored. A function
+ * of our own goes by its name, because `fp()` on theirs would overwrite its metadata for the whole process.
+ */
+function withinBudget (client: Redis, budgetMs: number): FastifyPluginCallback<{ namespace?: string }> {
+  return (fastify, { namespace }, done) => {
+    const timer = setTimeout(settle, budgetMs)
+    function settle (error?: Error | null): void {
+      clearTimeout(timer)
+      done(error ?? undefined)
+      done = () => {}
+    }
+    fastifyRedis(fastify, { client, closeClient: false, ...namespace === undefined ? {} : { namespace } }, (error) => {
+      // A client that ended is Redis' trouble; a name registered twice is the programmer's.
+      settle(client.status === 'end' ? null : error)
+    })
+  }
+}
+
+function targetOf ({ options }: Redis): RedisTarget {
+  const { path = null, host = null, port = null, tls, db = 0, username, password } = options
+  return {
+    scheme: path !== null ? 'unix' : tls === undefined ? 'redis' : 'rediss',
+    host: path === null ? host : null,
+    port: path === null ? port : null,
+    path,
+    tls: tls !== undefined,
+    db,
+    username: username ?? null,
+    password: password === undefined || password === null ? null : new Secret(password),
+    auth: password === undefined || password === null ? 'none' : 'token',
+    topology: 'single',
+    sources: {}
+  }
+}
+
+function inherited ({ options: { keyPrefix, tls } }: Redis): Redis['options'] {
+  return { ...keyPrefix === undefined ? {} : { keyPrefix }, ...tls === undefined ? {} : { tls } }
+}
+
+export default fp(plugin, { name: 'breakwater-redis', fastify: '5.x' })

@@ -1,0 +1,58 @@
+import type { FailureKind } from './errors.ts'
+
+const SAMPLES = 512
+
+export interface GuardStatistics {
+  /** Commands that were let through. */
+  readonly commands: number
+  readonly failures: Readonly<Record<FailureKind, number>>
+  readonly timeouts: number
+  /** Timeouts for which our own event loop is to blame; no vote for the breaker. */
+  readonly localTimeouts: number
+  /** Commands refused without touching a socket. */
+  readonly rejected: number
+  /** Connections that came after the first. */
+  readonly reconnects: number
+  /** Of the last 512 answered commands; null before the first. */
+  readonly latencyMs: { readonly p50: number, readonly p99: number } | null
+}
+
+/** Counters of one connection; recording allocates nothing. */
+export class Statistics {
+  commands = 0
+  timeouts = 0
+  localTimeouts = 0
+  rejected = 0
+  connections = 0
+  readonly #failures: Record<FailureKind, number> = { transport: 0, timeout: 0, overload: 0, auth: 0, configuration: 0, caller: 0 }
+  readonly #latencies = new Float64Array(SAMPLES)
+  #answered = 0
+
+  answered (latencyMs: number): void {
+    this.#latencies[this.#answered++ % SAMPLES] = latencyMs
+  }
+
+  failed (kind: FailureKind): void {
+    this.#failures[kind]++
+  }
+
+  snapshot (): GuardStatistics {
+    return {
+      commands: this.commands,
+      failures: { ...this.#failures },
+      timeouts: this.timeouts,
+      localTimeouts: this.localTimeouts,
+      rejected: this.rejected,
+      reconnects: Math.max(0, this.connections - 1),
+      latencyMs: this.#percentiles()
+    }
+  }
+
+  #percentiles (): GuardStatistics['latencyMs'] {
+    const count = Math.min(this.#answered, SAMPLES)
+    if (count === 0) return null
+    const sorted = this.#latencies.slice(0, count).sort()
+    const at = (share: number) => sorted[Math.min(count - 1, Math.floor(count * share))]!
+    return { p50: at(0.5), p99: at(0.99) }
+  }
+}
