@@ -45,10 +45,10 @@ t.test('group commit: a request that fails is undone alone', async (t) => {
 })
 
 t.test('I1 a database that does not answer ends in a coded error at the deadline, and the next request starts afresh', async (t) => {
-  const { engine } = await open(t, { deadlineMs: 300 })
+  const { engine } = await open(t, { deadlineMs: 1000 })
   await engine.run('note', 'before')
   const [blocked, waiting] = await Promise.allSettled([
-    engine.run('block', 2000),
+    engine.run('block', 5000),
     new Promise((resolve) => { setTimeout(resolve, 50) }).then(() => engine.run('note', 'waiting'))
   ])
   t.match(blocked, { reason: { code: 'FST_BRK_STORE_UNAVAILABLE', message: /in time/ } })
@@ -92,6 +92,17 @@ t.test('two processes may have one file open: writers take turns, and both see e
   t.match(await one.run('stats'), { pendingRows: 100 })
   t.type(await one.run('acquireLease', 'one', 5000), 'string')
   t.equal(await two.run('acquireLease', 'two', 5000), null)
+})
+
+t.test('a migration that fails leaves the database as it was', async (t) => {
+  const directory = await temporaryDirectory(t)
+  const path = join(directory, 'store.db')
+  const { engine } = await open(t, { path })
+  await engine.run('note', 'kept')
+  const broken = new SqliteEngine({ path, limits, modules: [new URL('../../fixtures/broken-store-module.ts', import.meta.url).href] })
+  t.teardown(() => broken.close())
+  await t.rejects(broken.run('stats'), { code: 'FST_BRK_STORE_UNAVAILABLE', message: /incomplete input/ })
+  t.strictSame(await engine.run('notes'), ['kept'])
 })
 
 t.test('closing an engine that was never used opens nothing', async (t) => {

@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { resolveRedisTarget } from '../services/config/redis-target.ts'
-import { RedisGuard } from '../services/redis/guard.ts'
-import { startRedis } from '../test/helpers/redis-server.ts'
-import type { Teardown } from '../test/helpers/redis-server.ts'
-import { states } from '../test/services/redis/states.ts'
-import type { RedisState } from '../test/services/redis/states.ts'
-import { Subject } from '../test/services/redis/subject-process.ts'
+import { resolveRedisTarget } from '../../services/config/redis-target.ts'
+import { RedisGuard } from '../../services/redis/guard.ts'
+import { startRedis } from '../../test/helpers/redis-server.ts'
+import type { Teardown } from '../../test/helpers/redis-server.ts'
+import { states } from '../../test/services/redis/states.ts'
+import type { RedisState } from '../../test/services/redis/states.ts'
+import { Subject } from '../../test/services/redis/subject-process.ts'
 
 /**
  * What the guard promises, measured: boot, first error, recovery and close in every state of Redis, with the defaults of the service;
- * then what it costs while all is well. `node scripts/measure-guard.ts [part of a state's name]`
+ * then what it costs while all is well. `node scripts/bench/redis-guard.ts [part of a state's name]`
  */
 const OUTAGES_MS = [500, 3000]
 const RECOVERY_LIMIT_MS = 20_000
