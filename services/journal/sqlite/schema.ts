@@ -57,17 +57,17 @@ export const journalMigrations: Migration[] = [{
  * the automatic one, every 1000 pages, stalls the commit that triggers it by 8 to 10 ms.
  */
 const PRAGMAS = `
+  PRAGMA busy_timeout = 5000;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA wal_autocheckpoint = 16000;
-  PRAGMA busy_timeout = 5000;
   PRAGMA foreign_keys = ON;
   PRAGMA cache_size = -16000;
 `
 
 /** Prepares a fresh or older database for this version. Safe to run from several processes at once. */
 export function migrate (database: DatabaseSync, migrations: Migration[]): void {
-  database.exec(PRAGMAS)
+  applyPragmas(database)
   database.exec('BEGIN IMMEDIATE')
   try {
     database.exec('CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT')
@@ -82,5 +82,22 @@ export function migrate (database: DatabaseSync, migrations: Migration[]): void 
   } catch (err) {
     database.exec('ROLLBACK')
     throw err
+  }
+}
+
+const SQLITE_BUSY = 5
+const PATIENCE_MS = 5000
+const PAUSE_MS = 10
+
+/** The switch to write-ahead logging does not wait for other processes as everything else does: it is refused at once. */
+function applyPragmas (database: DatabaseSync): void {
+  const giveUpAt = performance.now() + PATIENCE_MS
+  for (;;) {
+    try {
+      return database.exec(PRAGMAS)
+    } catch (err) {
+      if ((err as { errcode?: number }).errcode !== SQLITE_BUSY || performance.now() > giveUpAt) throw err
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
+    }
   }
 }

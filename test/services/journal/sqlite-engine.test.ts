@@ -88,6 +88,8 @@ t.test('a file that is no database, or a path that is no folder, says so', async
 t.test('two processes may have one file open: writers take turns, and both see everything', async (t) => {
   const { engine: one, file } = await open(t)
   const { engine: two } = await open(t, { path: file })
+  const others = await Promise.all(Array.from({ length: 4 }, () => open(t, { path: file })))
+  await Promise.all([one, two, ...others.map(({ engine }) => engine)].map((engine) => engine.run('stats')))
   await Promise.all([one, two].flatMap((engine) => Array.from({ length: 50 }, () => engine.run('append', [entry()]))))
   t.match(await one.run('stats'), { pendingRows: 100 })
   t.type(await one.run('acquireLease', 'one', 5000), 'string')
