@@ -25,7 +25,7 @@ const MAX_GROUP = 1024
 /** While one group is on its way to the disk the next is prepared: thread and event loop work side by side. */
 const MAX_GROUPS_IN_FLIGHT = 2
 /** From so many requests under way, a group is held back for a moment to grow: fewer and larger commits cost far less. */
-const CROWD = 16
+const CROWD = 32
 const CROWD_PAUSE_MS = 1
 
 /**

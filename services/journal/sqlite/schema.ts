@@ -52,15 +52,11 @@ export const journalMigrations: Migration[] = [{
   `
 }]
 
-/**
- * Every commit reaches the disk before it returns (`synchronous=FULL`). Checkpoints are left to idle moments:
- * the automatic one, every 1000 pages, stalls the commit that triggers it by 8 to 10 ms.
- */
+/** Every commit reaches the disk before it returns (`synchronous=FULL`). */
 const PRAGMAS = `
   PRAGMA busy_timeout = 5000;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
-  PRAGMA wal_autocheckpoint = 16000;
   PRAGMA foreign_keys = ON;
   PRAGMA cache_size = -16000;
 `
