@@ -8,14 +8,14 @@ const services = {
   naming: [],
   resilience: ['naming'],
   config: ['naming'],
-  observability: ['resilience', 'config'],
+  observability: [],
   http: ['naming'],
-  health: ['resilience', 'config'],
-  redis: ['resilience', 'config'],
-  journal: ['resilience', 'config'],
-  queue: ['resilience', 'config', 'journal'],
-  relay: ['resilience', 'config', 'queue', 'journal', 'redis'],
-  registry: ['resilience', 'config', 'queue', 'journal', 'http']
+  health: ['resilience', 'config', 'observability'],
+  redis: ['resilience', 'config', 'observability'],
+  journal: ['resilience'],
+  queue: ['resilience', 'config', 'journal', 'observability'],
+  relay: ['resilience', 'queue', 'journal', 'observability'],
+  registry: ['queue', 'journal', 'http']
 }
 const top = ['app', 'server', 'index']
 const alternatives = names => `(${names.join('|')})`

@@ -1,3 +1,4 @@
+import type { Logger } from '../observability/logger.ts'
 import { Sampler } from '../resilience/sampler.ts'
 import { assertUsable, kindOf } from './check.ts'
 import type { CheckResult, CheckStatus, HealthCheck, ReadCheck, SampledCheck } from './check.ts'
@@ -5,16 +6,8 @@ import { HealthCheckExists } from './errors.ts'
 import { summarise } from './snapshot.ts'
 import type { CheckSnapshot, HealthSnapshot } from './snapshot.ts'
 
-/** What the registry needs of a pino-like logger. */
-export interface HealthLogger {
-  debug (fields: object, message: string): void
-  info (fields: object, message: string): void
-  warn (fields: object, message: string): void
-  error (fields: object, message: string): void
-}
-
 export interface HealthRegistryOptions {
-  logger: HealthLogger
+  logger: Logger
   /** Monotonic milliseconds. Default `performance.now`. */
   clock?: () => number
   /** For the samplers' jitter. Default `Math.random`. */

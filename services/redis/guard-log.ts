@@ -1,16 +1,6 @@
+import type { Logger } from '../observability/logger.ts'
 import type { Transition } from '../resilience/circuit-breaker.ts'
 import type { LastError } from './circuit.ts'
-
-/** What a guard needs of a pino logger. */
-export interface Logger {
-  debug (details: object, message: string): void
-  info (details: object, message: string): void
-  warn (details: object, message: string): void
-  error (details: object, message: string): void
-}
-
-const noop = () => {}
-export const silentLogger: Logger = { debug: noop, info: noop, warn: noop, error: noop }
 
 /** One line for each transition; what repeats until the next one is for debugging only. */
 export class GuardLog {

@@ -1,19 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { LeaseLost } from '../journal/errors.ts'
 import type { EmptyPolicy, Journal, Reconciliation } from '../journal/journal.ts'
+import type { Logger } from '../observability/logger.ts'
 import { fullJitter } from '../resilience/backoff.ts'
 import { Retention } from './retention.ts'
 import { RelaySession } from './session.ts'
 import type { Transport } from './transport.ts'
 import { WakeUp } from './wake-up.ts'
-
-/** What the relay needs of a pino logger. */
-export interface Logger {
-  debug (details: object, message: string): void
-  info (details: object, message: string): void
-  warn (details: object, message: string): void
-  error (details: object, message: string): void
-}
 
 export interface RelayOptions {
   journal: Journal

@@ -1,4 +1,4 @@
-import type { Logger } from '../../services/relay/relay.ts'
+import type { Logger } from '../../services/observability/logger.ts'
 
 export interface MemoryLogger extends Logger {
   readonly lines: { level: string, details: any, message: string }[]
