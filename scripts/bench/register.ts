@@ -1,12 +1,7 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import autocannon from 'autocannon'
-import { freePort, startRedis } from '../../test/helpers/redis-server.ts'
-import { temporaryDirectory } from '../../test/helpers/temporary.ts'
-import { until } from '../../test/helpers/until.ts'
+import { startRedis } from '../../test/helpers/redis-server.ts'
+import { Cleanup, median, startServer } from './service.ts'
 
 /**
  * `POST /models`, durable, against a Fastify route with the same schema that only awaits one LPUSH. Both run as processes of their
@@ -22,29 +17,6 @@ const { values } = parseArgs({
 })
 
 interface Contestant { name: string, url: string, rates: number[], latencies: number[] }
-
-const cleanUp: (() => unknown)[] = []
-const teardown = { teardown: (task: () => unknown) => { cleanUp.unshift(task) } }
-
-async function start (name: string, script: string, redisUrl: string): Promise<Contestant> {
-  const port = await freePort()
-  const directory = await temporaryDirectory(teardown)
-  const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, script)], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: {
-      ...process.env, PORT: String(port), REDIS_URL: redisUrl, DATABASE_URL: `sqlite:${join(directory, 'bench.db')}`, LOG_LEVEL: 'warn', DRAIN_MS: '0'
-    }
-  })
-  teardown.teardown(async () => {
-    if (child.exitCode !== null) return
-    const exited = once(child, 'exit')
-    child.kill('SIGTERM')
-    await exited
-  })
-  const url = `http://127.0.0.1:${port}`
-  await until(() => fetch(url).then(() => true, () => false))
-  return { name, url, rates: [], latencies: [] }
-}
 
 let version = 0
 
@@ -78,24 +50,20 @@ async function measure (contestant: Contestant, seconds: number): Promise<void> 
   contestant.latencies.push(result.latency.p99)
 }
 
-function median (values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
-}
-
+const cleanup = new Cleanup()
 try {
-  const redis = await startRedis(teardown)
-  const ours = await start('breakwater', '../../server.ts', redis.url)
-  const peer = await start('fastify + await lpush', 'register/peer.ts', redis.url)
-  for (const contestant of [ours, peer]) await measure(contestant, 2)
-  for (const contestant of [ours, peer]) contestant.rates.length = contestant.latencies.length = 0
-  for (let round = 0; round < Number(values.rounds); round++) {
-    for (const contestant of round % 2 === 0 ? [ours, peer] : [peer, ours]) await measure(contestant, Number(values.seconds))
+  const redis = await startRedis(cleanup)
+  const contestant = async (name: string, script: string): Promise<Contestant> =>
+    ({ name, url: await startServer(cleanup, script, redis.url), rates: [], latencies: [] })
+  const ours = await contestant('breakwater', 'server.ts')
+  const peer = await contestant('fastify + await lpush', 'scripts/bench/register/peer.ts')
+  for (const each of [ours, peer]) {
+    await measure(each, 2)
+    each.rates.length = each.latencies.length = 0
   }
-  await until(async () => {
-    const sent = await redis.cli('llen', 'hokusai:model_ready_queue')
-    const { items } = await (await fetch(`${ours.url}/models?limit=1`)).json() as { items: unknown[] }
-    return items.length === 1 && sent > 0
-  })
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const each of round % 2 === 0 ? [ours, peer] : [peer, ours]) await measure(each, Number(values.seconds))
+  }
   const ratios = ours.rates.map((rate, round) => rate / peer.rates[round]!)
   const figures = [ours, peer].map(({ name, rates, latencies }) => ({
     name, 'requests/s (median)': Math.round(median(rates)), 'p99 ms (median)': median(latencies)
@@ -107,5 +75,5 @@ try {
     console.log(`ratio ${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)} to ${ratio.max.toFixed(2)}), target at least ${ratio.target.toFixed(2)}: ${ratio.median >= ratio.target ? 'PASS' : 'MISS'}`)
   }
 } finally {
-  for (const task of cleanUp) await task()
+  await cleanup.run()
 }
