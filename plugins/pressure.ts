@@ -40,7 +40,7 @@ const plugin: FastifyPluginAsync<PressureOptions> = async (fastify, options) => 
     eventLoopUtilizationMode: 'interval',
     sampleInterval: limits.sampleIntervalMs,
     retryAfter: limits.retryAfterSeconds,
-    healthCheck: async () => fastify.health.snapshot().status !== 'unhealthy',
+    healthCheck: async () => !fastify.health.snapshot().shedding,
     healthCheckInterval: limits.healthIntervalMs
   })
   fastify.health.register({

@@ -78,6 +78,19 @@ t.test('R1.6 an invalid Redis configuration starts degraded', async (t) => {
   t.match((await app.inject('/health')).json(), { status: 'degraded' })
 })
 
+t.test('R5.6, R7.1 a full journal: registrations are refused with their code, reads go on, health says unhealthy', async (t) => {
+  const app = await start(t, { JOURNAL_MAX_ROWS: '2' })
+  t.strictSame(await register(app, 1, 2), [201, 201])
+  await until(async () => (await app.inject('/health')).statusCode === 503)
+  const refused = await app.inject({ method: 'POST', url: '/models', payload: registration(3) })
+  t.equal(refused.statusCode, 503)
+  t.match(refused.headers, { 'retry-after': '5', 'content-type': /problem\+json/ })
+  t.match(refused.json(), { code: 'FST_BRK_JOURNAL_FULL' })
+  const listed = await app.inject('/models')
+  t.equal(listed.statusCode, 200)
+  t.equal(listed.json().items.length, 2)
+})
+
 t.test('a database that cannot be opened fails the boot with its code, and leaves nothing running', async (t) => {
   await t.rejects(buildApp({ env: { DATABASE_URL: 'sqlite:/dev/null/store.db' } }), { code: 'FST_BRK_STORE_UNAVAILABLE' })
 })

@@ -24,11 +24,12 @@ export function databaseCheck (database: DatabaseProbe): SampledCheck {
   }
 }
 
-/** A backlog is what the journal is for; only a full one refuses work. */
+/** A backlog is what the journal is for; only a full one refuses new messages, and reads go on. */
 export function journalCheck (journal: JournalReader): ReadCheck {
   return {
     name: 'journal',
     critical: true,
+    shedsLoad: false,
     read: () => {
       const { full, pendingRows, pendingBytes, oldestPendingAgeMs } = journal.stats()
       const details = { pendingRows, pendingBytes, oldestPendingAgeMs }

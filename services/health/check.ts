@@ -16,6 +16,8 @@ interface CheckOptions {
   name: string
   /** A failing critical check makes the service unhealthy; any other only degrades it. */
   critical: boolean
+  /** Whether a failing critical check stops all business routes. False where those concerned refuse by themselves. Default true. */
+  shedsLoad?: boolean
   /** Given, a failure of this check also makes `/health/ready` answer 503, with this reason, critical or not. */
   notReadyReason?: string
 }

@@ -91,6 +91,7 @@ export class HealthRegistry {
     return {
       status: reading.status,
       critical: check.critical,
+      shedsLoad: check.shedsLoad ?? true,
       ageMs: reading.ageMs,
       latencyMs: reading.latencyMs,
       kind: reading.kind ?? null,

@@ -6,6 +6,7 @@ export type HealthStatus = 'healthy' | 'degraded' | 'unhealthy'
 export interface CheckSnapshot {
   status: CheckStatus
   critical: boolean
+  shedsLoad: boolean
   /** Age of the result; null where there is none yet. */
   ageMs: number | null
   latencyMs: number | null
@@ -22,6 +23,8 @@ export interface HealthSnapshot {
   ready: boolean
   /** Keep this target: like `ready`, but overload does not count, because replacing a busy task makes the others busier. */
   inService: boolean
+  /** Refuse business requests altogether: a dependency without which none can be answered fails. */
+  shedding: boolean
   /** Why it is not ready: `draining`, `unhealthy`, `starting`, or a check's own reason. */
   reason: string | null
   checks: Record<string, CheckSnapshot>
@@ -40,6 +43,7 @@ export function summarise (checks: Record<string, CheckSnapshot>, draining: bool
     status: unhealthy ? 'unhealthy' : degraded ? 'degraded' : 'healthy',
     ready: reason === null,
     inService: hard === null,
+    shedding: all.some(({ critical, shedsLoad, status }) => critical && shedsLoad && status === 'failed'),
     reason,
     checks
   }

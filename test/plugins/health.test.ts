@@ -57,7 +57,7 @@ t.test('R7.1 alone it serves a sibling\'s own checks, and two apps share nothing
   const [one, two] = [await build(t), await build(t)]
   one.health.register({ name: 'mailer', critical: true, read: () => ({ status: 'failed' }) })
   t.equal(one.health.snapshot().status, 'unhealthy')
-  t.strictSame(two.health.snapshot(), { status: 'healthy', ready: true, inService: true, reason: null, checks: {} })
+  t.strictSame(two.health.snapshot(), { status: 'healthy', ready: true, inService: true, shedding: false, reason: null, checks: {} })
 })
 
 t.test('I7 close stops every sampler, even one that hangs', async (t) => {

@@ -20,7 +20,7 @@ function build (t: { teardown (fn: () => void): void }, options: Partial<HealthR
 
 t.test('R7.1 only a failing critical check is unhealthy; what is unknown is never healthy', async (t) => {
   const check = (status: CheckStatus, critical: boolean, seen = true, notReadyReason: string | null = null) =>
-    ({ status, critical, ageMs: seen ? 1 : null, latencyMs: null, kind: null, details: null, transitions: 0, notReadyReason })
+    ({ status, critical, shedsLoad: true, ageMs: seen ? 1 : null, latencyMs: null, kind: null, details: null, transitions: 0, notReadyReason })
   const table: [string, ReturnType<typeof check>[], boolean, string, boolean, boolean, string | null][] = [
     ['nothing to check', [], false, 'healthy', true, true, null],
     ['all ok', [check('ok', true), check('ok', false)], false, 'healthy', true, true, null],
@@ -39,8 +39,10 @@ t.test('R7.1 only a failing critical check is unhealthy; what is unknown is neve
   ]
   for (const [title, checks, draining, status, ready, inService, reason] of table) {
     const { checks: _, ...judged } = summarise(Object.fromEntries(checks.entries()), draining)
-    t.strictSame(judged, { status, ready, inService, reason }, title)
+    t.strictSame(judged, { status, ready, inService, shedding: status === 'unhealthy', reason }, title)
   }
+  const full = { ...check('failed', true), shedsLoad: false }
+  t.match(summarise({ full }, false), { status: 'unhealthy', ready: false, shedding: false }, 'refuses by itself')
 })
 
 t.test('R7.2 checks run in the background and a snapshot causes none', async (t) => {
