@@ -69,10 +69,8 @@ const plugin: FastifyPluginAsync<PublisherOptions> = async (fastify, options) =>
     leaseMs: given.leaseMs ?? 5000
   })
   relay.start()
-  fastify.addHook('onClose', async () => {
-    await relay.stop()
-    await connection.close()
-  })
+  // The connection is closed by the guard that spawned it, together with all others.
+  fastify.addHook('onClose', () => relay.stop())
 }
 
 export default fp(plugin, {

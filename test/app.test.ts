@@ -114,6 +114,23 @@ t.test('R5.1 siblings publish through the decorator, with an origin or without',
   await t.rejects(app.publisher.publish({ ...message, current_value: 0 }), { code: 'FST_BRK_MESSAGE_INVALID' })
 })
 
+t.test('I7 closing takes less than a second in every Redis state, a batch on its way included', async (t) => {
+  const trouble: Record<string, (server: RedisServer) => unknown> = {
+    none: () => {}, frozen: (server) => server.freeze(), killed: (server) => server.kill()
+  }
+  for (const [state, inflict] of Object.entries(trouble)) {
+    const server = await startRedis(t)
+    const app = await start(t, { REDIS_URL: server.url })
+    await until(() => app.publisher.stats()!.leader)
+    await inflict(server)
+    await register(app, 1, 3)
+    await new Promise((resolve) => { setTimeout(resolve, 20) })
+    const startedAt = performance.now()
+    await app.close()
+    t.ok(performance.now() - startedAt < 1000, `${state}: ${Math.round(performance.now() - startedAt)} ms`)
+  }
+})
+
 t.test('I10 two apps in one process do not know of each other', async (t) => {
   const server = await startRedis(t)
   const [one, two] = await Promise.all(['one', 'two'].map((queue) => start(t, { REDIS_URL: server.url, QUEUE_NAME: queue })))

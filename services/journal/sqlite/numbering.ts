@@ -63,7 +63,7 @@ export class SqliteNumbering {
       const term = chain[index]!
       const from = after?.term === term.term ? Math.max(after.seq, term.published_seq) : term.published_seq
       if (from >= term.assigned_seq) continue
-      const rows = fit(this.#numbered.all(term.id, from, maxRows) as unknown as Row[], maxBytes)
+      const rows = take(this.#numbered.iterate(term.id, from, maxRows), maxBytes)
       if (rows.length > 0) return toBatch(term.term, rows, chain[index - 1])
     }
     return null
@@ -71,7 +71,7 @@ export class SqliteNumbering {
 
   #numberNew ({ lease, maxRows, maxBytes }: AdvanceRequest): Batch | null {
     const lastNumbered = this.#append.totals().last_numbered_id
-    const rows = fit(this.#unnumbered.all(lastNumbered, maxRows) as unknown as Row[], maxBytes)
+    const rows = take(this.#unnumbered.iterate(lastNumbered, maxRows), maxBytes)
     if (rows.length === 0) return null
     const term = this.#leadership.find(lease)!
     for (const row of rows) {
@@ -93,11 +93,16 @@ export class SqliteNumbering {
   }
 }
 
-/** As many rows as fit into `maxBytes`, and always the first. */
-function fit (rows: Row[], maxBytes: number): Row[] {
+/** As many rows as fit into `maxBytes`, and always the first. No further row is read (I9). */
+function take (rows: Iterable<unknown>, maxBytes: number): Row[] {
+  const taken: Row[] = []
   let bytes = 0
-  const end = rows.findIndex((row, index) => (bytes += row.size_bytes) > maxBytes && index > 0)
-  return end === -1 ? rows : rows.slice(0, end)
+  for (const row of rows as Iterable<Row>) {
+    bytes += row.size_bytes
+    if (bytes > maxBytes && taken.length > 0) break
+    taken.push(row)
+  }
+  return taken
 }
 
 /**
