@@ -61,6 +61,24 @@ t.test('R5.3, R6.6 100 registrations while Redis is killed, frozen and restarted
   await until(async () => (await app.inject('/health')).json().status === 'healthy')
 })
 
+t.test('R5.4 after each of many outages the backlog is in the queue, in order, within two seconds', { timeout: 60_000 }, async (t) => {
+  const server = await startRedis(t, { args: ['--appendonly', 'yes'] })
+  const app = await start(t, { REDIS_URL: server.url })
+  let version = 0
+  for (let outage = 1; outage <= 6; outage++) {
+    if (outage % 2 === 0) server.freeze()
+    else await server.kill()
+    for (let count = 0; count < 10; count++) {
+      t.strictSame(await register(app, ++version, 1), [201])
+      await new Promise((resolve) => { setTimeout(resolve, 40) })
+    }
+    if (outage % 2 === 0) server.thaw()
+    else await server.restart()
+    await until(async () => await server.cli('llen', QUEUE) === version, 2000)
+  }
+  t.strictSame(await queuedVersions(server), all(60))
+})
+
 t.test('R1.3 without any Redis variable the service works, says so once, and keeps the events', async (t) => {
   const app = await start(t, {})
   t.strictSame(await register(app, 1, 3), [201, 201, 201])

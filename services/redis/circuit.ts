@@ -23,6 +23,12 @@ export interface CircuitOptions {
   commandTimeoutMs: number
 }
 
+/**
+ * A PING of ours decides, and costs nobody anything: the open time need not grow with each outage, and a Redis that is back after
+ * several short ones is used again as soon as after the first.
+ */
+const MAX_OPEN_MS = 1000
+
 /** What all connections to one target share: the breaker, the way back after an outage, and what is known of the last error. */
 export class RedisCircuit implements Admission {
   readonly breaker: CircuitBreaker
@@ -36,7 +42,9 @@ export class RedisCircuit implements Admission {
   readonly #duplicates = new Set<GuardedRedis>()
 
   constructor ({ breaker, health, commandTimeoutMs }: CircuitOptions) {
-    this.breaker = new CircuitBreaker({ name: 'redis', slowCallMs: commandTimeoutMs * 0.8, probeTimeoutMs: commandTimeoutMs * 2, ...breaker })
+    this.breaker = new CircuitBreaker({
+      name: 'redis', maxOpenMs: MAX_OPEN_MS, slowCallMs: commandTimeoutMs * 0.8, probeTimeoutMs: commandTimeoutMs * 2, ...breaker
+    })
     this.health = new HealthConnection(health, commandTimeoutMs, (failure) => this.#note(failure))
     this.#recovery = new Recovery({ breaker: this.breaker, health: this.health, random: health.random })
     this.breaker.onTransition(({ to }) => this.#entered(to))
