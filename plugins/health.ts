@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { absentRedisCheck, databaseCheck, journalCheck, redisCheck } from '../services/health/builtin-checks.ts'
-import type { DatabaseProbe, JournalReader, RedisProbe } from '../services/health/builtin-checks.ts'
+import { absentRedisCheck, databaseCheck, journalCheck, redisCheck, relayCheck } from '../services/health/builtin-checks.ts'
+import type { DatabaseProbe, JournalReader, RedisProbe, RelayReader } from '../services/health/builtin-checks.ts'
 import type { HealthCheck } from '../services/health/check.ts'
 import { HealthRegistry } from '../services/health/health-registry.ts'
 
@@ -16,6 +16,7 @@ declare module 'fastify' {
 interface Neighbours {
   store?: DatabaseProbe & JournalReader
   redisGuard?: RedisProbe | null
+  publisher?: RelayReader
   config?: { redis: { resolution: { state: 'configured' | 'disabled' | 'invalid' } } }
 }
 
@@ -32,11 +33,12 @@ const plugin: FastifyPluginAsync = async (fastify) => {
 }
 
 function builtinChecks (fastify: FastifyInstance): HealthCheck[] {
-  const { store, redisGuard, config } = fastify as Neighbours
+  const { store, redisGuard, publisher, config } = fastify as Neighbours
   const checks: HealthCheck[] = []
   if (store !== undefined) checks.push(databaseCheck(store), journalCheck(store))
   if (redisGuard) checks.push(redisCheck(redisGuard))
   else if (redisGuard === null) checks.push(absentRedisCheck(config?.redis.resolution.state === 'invalid' ? 'invalid' : 'disabled'))
+  if (publisher !== undefined) checks.push(relayCheck(publisher))
   return checks
 }
 

@@ -79,6 +79,21 @@ t.test('R5.4 after each of many outages the backlog is in the queue, in order, w
   t.strictSame(await queuedVersions(server), all(60))
 })
 
+t.test('R7.1 a Redis that answers but refuses to write is degraded, and what waited arrives when it writes again', async (t) => {
+  const server = await startRedis(t)
+  const app = await start(t, { REDIS_URL: server.url })
+  await until(() => app.publisher.stats()!.leader)
+  await server.cli('config', 'set', 'maxmemory', '1')
+  t.strictSame(await register(app, 1, 3), [201, 201, 201])
+  await until(async () => (await app.inject('/health')).json().checks.relay === 'failed')
+  t.match(app.publisher.stats(), { lastError: { code: 'FST_BRK_REDIS_OVERLOADED', kind: 'overload' } })
+  const { statusCode, body } = await app.inject('/health')
+  t.match({ statusCode, body }, { statusCode: 200, body: /degraded/ })
+  await server.cli('config', 'set', 'maxmemory', '0')
+  await until(async () => await server.cli('llen', QUEUE) === 3)
+  await until(async () => (await app.inject('/health')).json().status === 'healthy')
+})
+
 t.test('R1.3 without any Redis variable the service works, says so once, and keeps the events', async (t) => {
   const app = await start(t, {})
   t.strictSame(await register(app, 1, 3), [201, 201, 201])

@@ -9,6 +9,9 @@ export interface DatabaseProbe { check (): Promise<unknown> }
 export interface JournalReader {
   stats (): { pendingRows: number, pendingBytes: number, oldestPendingAgeMs: number, full: boolean }
 }
+export interface RelayReader {
+  stats (): { lastError: { kind: string } | null } | null
+}
 export interface RedisProbe {
   probe (): Promise<object>
 }
@@ -55,5 +58,18 @@ export function absentRedisCheck (state: 'disabled' | 'invalid'): ReadCheck {
     name: 'redis',
     critical: false,
     read: () => state === 'invalid' ? { status: 'failed', kind: 'configuration' } : { status: 'disabled' }
+  }
+}
+
+/** A Redis that answers a PING may still refuse to write: what counts is that messages arrive. */
+export function relayCheck (publisher: RelayReader): ReadCheck {
+  return {
+    name: 'relay',
+    critical: false,
+    read: () => {
+      const stats = publisher.stats()
+      if (stats === null) return { status: 'disabled' }
+      return stats.lastError === null ? { status: 'ok' } : { status: 'failed', kind: stats.lastError.kind }
+    }
   }
 }

@@ -30,7 +30,8 @@ export interface RelayStats {
   lost: number
   /** Times that Redis came back knowing nothing. */
   emptied: number
-  lastError: string | null
+  /** Why the last attempt failed; null once one has succeeded again. */
+  lastError: { code: string, kind: string } | null
 }
 
 const FIRST_RETRY_MS = 20
@@ -106,8 +107,9 @@ export class Relay {
     const result = await session.step()
     this.#leaseUntil = Date.now() + leaseMs
     if (session.published !== null) this.#retention.mark(session.published)
-    if (result === 'retry' && ++this.#failures > QUICK_RETRIES) return this.#retryDelay()
-    if (result !== 'idle') return 0
+    if (result === 'retry') return ++this.#failures > QUICK_RETRIES ? this.#retryDelay() : 0
+    this.#recovered()
+    if (result === 'published') return 0
     await this.#housekeeping(session)
     return Math.min(idleMs, leaseMs / 3)
   }
@@ -126,7 +128,7 @@ export class Relay {
       leaseMs,
       emptyPolicy,
       onReconciled: (outcome) => this.#reconciled(outcome),
-      onPublished: (count) => this.#published(count)
+      onPublished: (count) => { this.#stats.published += count }
     })
   }
 
@@ -141,7 +143,6 @@ export class Relay {
 
   async #housekeeping (session: RelaySession): Promise<void> {
     const { journal, transport } = this.#options
-    this.#failures = 0
     if (Date.now() - this.#checkedAt >= this.#options.checkMs) {
       this.#checkedAt = Date.now()
       session.recheck()
@@ -150,10 +151,10 @@ export class Relay {
     await this.#retention.sweepTerms(session.lease, (terms) => transport.forget(terms))
   }
 
-  #published (count: number): void {
-    if (this.#stats.lastError !== null) this.#options.logger.info({}, 'relay publishes again')
+  /** The queue has everything, or took what was sent. */
+  #recovered (): void {
+    if (this.#stats.lastError !== null) this.#options.logger.info({}, 'relay works again')
     this.#stats.lastError = null
-    this.#stats.published += count
     this.#failures = 0
   }
 
@@ -161,7 +162,6 @@ export class Relay {
   #failed (err: Error): number {
     if (this.#stopped) return 0
     const { logger } = this.#options
-    const code = (err as { code?: string }).code ?? err.name
     if (err instanceof LeaseLost) {
       this.#session = null
       this.#stats.leader = false
@@ -171,7 +171,8 @@ export class Relay {
     // One line when the trouble begins; the attempts that follow are for debugging only.
     if (this.#stats.lastError === null) logger.warn({ err }, 'relay cannot publish, messages wait in the journal')
     else logger.debug({ err }, 'relay attempt failed')
-    this.#stats.lastError = code
+    const { code = err.name, kind = 'error' } = err as { code?: string, kind?: string }
+    this.#stats.lastError = { code, kind }
     this.#failures++
     return this.#retryDelay()
   }
