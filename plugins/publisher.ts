@@ -56,7 +56,8 @@ const plugin: FastifyPluginAsync<PublisherOptions> = async (fastify, options) =>
   } satisfies Publisher)
 
   if (guard === null) {
-    logger.warn('Redis is disabled: messages are journaled and wait for a process with Redis')
+    // The configuration has said so already, once.
+    logger.debug('Redis is disabled: messages are journaled and wait for a process with Redis')
     return
   }
   const connection = guard.spawn('relay', { commandTimeoutMs: given.commandTimeoutMs ?? 2000 })
