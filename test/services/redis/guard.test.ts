@@ -311,7 +311,8 @@ t.test('R10.5 one line for each transition, none for each failure', async (t) =>
   await server.restart()
   await until(() => guard.isHealthy())
   t.strictSame(logger.of('warn').sort(), ['the Redis circuit is open: commands are refused', 'the connection to Redis is lost'])
-  t.strictSame(logger.of('info'), ['Redis is connected', 'Redis is connected', 'the Redis circuit is closed: commands are let through'])
+  // Either may be first: the circuit is closed by a PING on a connection of its own.
+  t.strictSame(logger.of('info').sort(), ['Redis is connected', 'Redis is connected', 'the Redis circuit is closed: commands are let through'])
   t.strictSame(logger.of('error'), [])
   guard.forceOpen()
   t.equal(logger.of('warn').length, 3)
