@@ -9,13 +9,20 @@ const services = {
   resilience: ['naming'],
   config: ['naming'],
   observability: [],
+  access: ['config'],
   http: ['naming'],
   health: ['resilience', 'config', 'observability'],
   redis: ['resilience', 'config', 'observability'],
-  journal: ['resilience'],
+  journal: ['resilience', 'observability'],
   queue: ['resilience', 'config', 'journal', 'observability'],
+  publishing: ['resilience', 'queue', 'journal', 'observability'],
   relay: ['resilience', 'queue', 'journal', 'observability'],
-  registry: ['queue', 'journal', 'http']
+  consumer: ['resilience', 'queue', 'observability'],
+  tasks: ['resilience', 'queue', 'journal', 'relay', 'consumer', 'observability'],
+  administration: ['queue', 'journal', 'observability'],
+  operations: ['health', 'config', 'observability', 'queue', 'journal', 'resilience'],
+  cache: ['resilience', 'observability'],
+  registry: ['queue', 'journal', 'http', 'observability']
 }
 const top = ['app', 'server', 'index']
 const alternatives = names => `(${names.join('|')})`

@@ -17,8 +17,6 @@ export function readDatabaseUrl (url: string, problems: Problems): DatabaseTarge
   if (path !== null) return { kind: 'sqlite', url, connection: new Secret(url), path }
   if (!/^postgres(?:ql)?:\/\/[^/]/i.test(url)) {
     problems.add('FST_BRK_CONFIG_DATABASE_URL', 'DATABASE_URL', `DATABASE_URL is ${quote(maskUrl(url))}, which has none of the known forms.`)
-  } else {
-    problems.add('FST_BRK_CONFIG_DATABASE_ENGINE', 'DATABASE_URL', `DATABASE_URL is ${quote(maskUrl(url))}: PostgreSQL is not supported by this version.`)
   }
   return { kind: 'postgres', url: maskUrl(url), connection: new Secret(url), path: '' }
 }

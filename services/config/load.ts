@@ -1,3 +1,5 @@
+import { checkAccess, readApiKeys } from './api-keys.ts'
+import type { ApiKey } from './api-keys.ts'
 import { readDatabaseUrl } from './database.ts'
 import type { DatabaseTarget } from './database.ts'
 import { readStated, withDefaults } from './environment.ts'
@@ -25,15 +27,40 @@ export interface Config {
     readonly connectTimeoutMs: number
     readonly tlsCaFile: string | null
   }
-  readonly database: Readonly<DatabaseTarget> & { readonly allowNodeDurability: boolean }
+  readonly database: Readonly<DatabaseTarget> & { readonly allowNodeDurability: boolean, readonly poolMax: number }
   readonly publisher: {
     readonly queueName: string
     readonly retentionMs: number
     readonly maxRows: number
     readonly maxBytes: number
+    /** Null: no such limit. */
+    readonly maxAgeMs: number | null
+    readonly highRatio: number
     readonly emptyRedisPolicy: 'replay' | 'ignore'
+    readonly chain: readonly PublisherName[]
+    readonly logAcknowledges: boolean
+    readonly minReplicas: number
+    readonly replicaTimeoutMs: number
+    readonly transport: 'list' | 'stream'
+    /** Null: no limit. */
+    readonly streamMaxLength: number | null
   }
+  readonly access: {
+    /** None: every request is let through. */
+    readonly keys: ApiKey[]
+    /** 0: no limit. */
+    readonly rateLimitMax: number
+    readonly rateLimitWindowMs: number
+    readonly corsOrigins: readonly string[]
+  }
+  readonly metrics: { readonly mode: MetricsMode }
 }
+
+/** Where metrics go. */
+export type MetricsMode = 'prometheus' | 'emf' | 'none'
+
+/** A way to publish; several are tried in order. */
+export type PublisherName = 'queue' | 'journal' | 'log'
 
 export interface LoadedConfig {
   /** Usable only if {@link fatalProblems} is empty: an invalid value reads as its default. */
@@ -94,15 +121,36 @@ function assemble (values: Environment, resolution: RedisResolution, problems: P
       connectTimeoutMs: values.REDIS_CONNECT_TIMEOUT_MS,
       tlsCaFile: values.REDIS_TLS_CA_FILE ?? null
     },
-    database: { ...readDatabaseUrl(values.DATABASE_URL, problems), allowNodeDurability: values.ALLOW_NODE_DURABILITY },
+    database: { ...readDatabaseUrl(values.DATABASE_URL, problems), allowNodeDurability: values.ALLOW_NODE_DURABILITY, poolMax: values.DATABASE_POOL_MAX },
     publisher: {
       queueName: values.QUEUE_NAME,
       retentionMs: values.JOURNAL_RETENTION_MS,
       maxRows: values.JOURNAL_MAX_ROWS,
       maxBytes: values.JOURNAL_MAX_BYTES,
-      emptyRedisPolicy: values.REDIS_EMPTY_POLICY
-    }
+      maxAgeMs: values.JOURNAL_MAX_AGE_MS === 0 ? null : values.JOURNAL_MAX_AGE_MS,
+      highRatio: values.JOURNAL_HIGH_PERCENT / 100,
+      emptyRedisPolicy: values.REDIS_EMPTY_POLICY,
+      chain: values.PUBLISHER.split(',') as PublisherName[],
+      logAcknowledges: values.PUBLISHER_LOG_ACKNOWLEDGES,
+      minReplicas: values.PUBLISH_MIN_REPLICAS,
+      replicaTimeoutMs: values.PUBLISH_REPLICA_TIMEOUT_MS,
+      transport: values.QUEUE_TRANSPORT,
+      streamMaxLength: values.QUEUE_STREAM_MAX_LENGTH === 0 ? null : values.QUEUE_STREAM_MAX_LENGTH
+    },
+    access: {
+      keys: readAccess(values, problems),
+      rateLimitMax: values.RATE_LIMIT_MAX,
+      rateLimitWindowMs: values.RATE_LIMIT_WINDOW_MS,
+      corsOrigins: values.CORS_ORIGINS?.split(/[\s,]+/).filter(origin => origin !== '') ?? []
+    },
+    metrics: { mode: values.METRICS }
   }
+}
+
+function readAccess ({ API_KEYS: text, AUTH_DISABLED: disabled, HOST: host }: Environment, problems: Problems): ApiKey[] {
+  const keys = readApiKeys(text, problems)
+  checkAccess({ keys, host, disabled }, problems)
+  return disabled ? [] : keys
 }
 
 /** ECS sets this variable in every container; the disk below it goes with the task. */

@@ -19,7 +19,9 @@ export const sections = {
   process: 'Process',
   redis: 'Redis',
   database: 'Database',
-  publisher: 'Publisher'
+  publisher: 'Publisher',
+  access: 'Access',
+  observability: 'Metrics'
 } as const
 export type SectionName = keyof typeof sections
 
@@ -36,7 +38,7 @@ const optional = <T extends TSchema>(schema: T) => Type.Optional(schema)
 /** Every environment variable, its rule, its default and its documentation. */
 export const environmentSchema = Type.Object({
   PORT: integer(0, 65535, { section: 'process', default: 3000, examples: ['3000'], description: 'Port to listen on. 0: the operating system chooses a free one.' }),
-  HOST: text({ section: 'process', default: '127.0.0.1', examples: ['0.0.0.0'], description: 'Address to listen on. `0.0.0.0` in a container.' }),
+  HOST: text({ section: 'process', default: '127.0.0.1', examples: ['127.0.0.1'], description: 'Address to listen on. `0.0.0.0` in a container.' }),
   LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
     { section: 'process', default: 'info', examples: ['info'], description: 'Lowest level that is logged.' }),
   DRAIN_MS: timer(0, { section: 'process', default: 5000, examples: ['5000'], description: 'How long readiness answers 503 before the server closes, so that load balancers stop sending.' }),
@@ -55,15 +57,35 @@ export const environmentSchema = Type.Object({
   REDIS_COMMAND_TIMEOUT_MS: timer(1, { section: 'redis', default: 500, examples: ['500'], description: 'Deadline of every command.' }),
   REDIS_CONNECT_TIMEOUT_MS: timer(1, { section: 'redis', default: 1000, examples: ['1000'], description: 'Deadline of every attempt to connect.' }),
 
-  DATABASE_URL: text({ section: 'database', secret: true, default: 'sqlite:./data/breakwater.db', examples: ['sqlite:./data/breakwater.db'], description: 'Registrations and journal: `sqlite:<file>` or `sqlite::memory:`.' }),
+  DATABASE_URL: text({ section: 'database', secret: true, default: 'sqlite:./data/breakwater.db', examples: ['sqlite:./data/breakwater.db'], description: 'Registrations and journal: `sqlite:<file>`, `sqlite::memory:`, or `postgres://…` for several tasks.' }),
+  DATABASE_POOL_MAX: integer(2, 1000, { section: 'database', default: 10, examples: ['10'], description: 'Connections of one process to PostgreSQL.' }),
   ALLOW_NODE_DURABILITY: flag({ section: 'database', default: false, examples: ['false'], description: 'Accept on ECS a database whose file dies with the task, or is on a volume that does not.' }),
 
   QUEUE_NAME: Type.String({ pattern: '^[^\\s{}]+$', section: 'publisher', default: 'hokusai:model_ready_queue', examples: ['hokusai:model_ready_queue'], description: 'Redis list that messages go to. No spaces or braces: the name is a hash tag.' } satisfies About & { pattern: string }),
   JOURNAL_RETENTION_MS: integer(0, Number.MAX_SAFE_INTEGER, { unit: 'ms', section: 'publisher', default: 900_000, examples: ['900000'], description: 'How long published messages are kept to repair a queue that forgot them.' }),
   JOURNAL_MAX_ROWS: integer(1, Number.MAX_SAFE_INTEGER, { unit: 'messages', section: 'publisher', default: 1_000_000, examples: ['1000000'], description: 'High-water mark of unpublished messages; above it, publishing answers 503.' }),
   JOURNAL_MAX_BYTES: integer(1, Number.MAX_SAFE_INTEGER, { unit: 'bytes', section: 'publisher', default: 2 ** 30, examples: ['1073741824'], description: 'High-water mark of the size of unpublished messages.' }),
+  JOURNAL_MAX_AGE_MS: integer(0, Number.MAX_SAFE_INTEGER, { unit: 'ms', section: 'publisher', default: 0, examples: ['0'], description: 'New messages are refused while the oldest one waits longer than this. 0: no such limit.' }),
+  JOURNAL_HIGH_PERCENT: integer(1, 100, { unit: '%', section: 'publisher', default: 80, examples: ['80'], description: 'Share of a `JOURNAL_MAX_…` limit from which health is degraded.' }),
+  PUBLISHER: choice(['journal', 'journal,log', 'queue', 'queue,journal', 'queue,log', 'queue,journal,log', 'log'],
+    { section: 'publisher', default: 'journal', examples: ['journal'], description: 'Where `publish()` puts a message: the first that takes it. See docs/publishing.md.' }),
+  PUBLISHER_LOG_ACKNOWLEDGES: flag({ section: 'publisher', default: false, examples: ['false'], description: 'A message that only reached the log counts as accepted.' }),
+  PUBLISH_MIN_REPLICAS: integer(0, 100, { section: 'publisher', default: 0, examples: ['1'], description: 'A message counts as published once so many replicas have it.' }),
+  PUBLISH_REPLICA_TIMEOUT_MS: timer(1, { section: 'publisher', default: 1000, examples: ['1000'], description: 'How long a batch waits for its replicas before it is sent again.' }),
+  QUEUE_TRANSPORT: choice(['list', 'stream'],
+    { section: 'publisher', default: 'list', examples: ['list'], description: '`list`: the queue of PROTOCOL.md. `stream`: a Redis stream with consumer groups.' }),
+  QUEUE_STREAM_MAX_LENGTH: integer(0, Number.MAX_SAFE_INTEGER, { unit: 'messages', section: 'publisher', default: 0, examples: ['0'], description: 'Longest stream: entries that every group has done with are trimmed beyond it, unread ones never. 0: no limit.' }),
   REDIS_EMPTY_POLICY: choice(['replay', 'ignore'],
-    { section: 'publisher', default: 'replay', examples: ['replay'], description: 'When Redis came back empty: `replay` sends retained messages again, `ignore` does not.' })
+    { section: 'publisher', default: 'replay', examples: ['replay'], description: 'When Redis came back empty: `replay` sends retained messages again, `ignore` does not.' }),
+
+  API_KEYS: optional(text({ section: 'access', secret: true, examples: ['deploy:write:0000000000000000000000000000000000000000000000000000000000000000'], description: 'Keys that open the API, as `name:scope:sha256`, separated by commas or white space. Without any, the service listens on this machine only.' })),
+  AUTH_DISABLED: flag({ section: 'access', default: false, examples: ['false'], description: 'Requests need no key, whoever can reach the service.' }),
+  RATE_LIMIT_MAX: integer(0, LARGEST_INT32, { unit: 'requests', section: 'access', default: 0, examples: ['1000'], description: 'Requests of one caller (its key, else its address) in one window; above it 429. 0: no limit.' }),
+  RATE_LIMIT_WINDOW_MS: timer(1000, { section: 'access', default: 60_000, examples: ['60000'], description: 'Length of a window of `RATE_LIMIT_MAX`.' }),
+  CORS_ORIGINS: optional(text({ section: 'access', examples: ['https://console.example.com'], description: 'Origins whose pages may call the API, separated by commas or white space. Default: none.' })),
+
+  METRICS: choice(['prometheus', 'emf', 'none'],
+    { section: 'observability', default: 'prometheus', examples: ['prometheus'], description: '`prometheus`: for scraping at `/metrics`. `emf`: log lines from which CloudWatch makes metrics. `none`: neither.' })
 })
 
 export type Environment = Static<typeof environmentSchema>

@@ -23,3 +23,10 @@ export const LeaseLost = createError<[]>(
   'Another relay holds the lease. This one stops and tries to take it again.',
   500
 )
+
+/** The journal's engine has no transaction that a caller could share. Nothing was stored. */
+export const TransactionUnsupported = createError<[]>(
+  'FST_BRK_TRANSACTION_UNSUPPORTED',
+  'This journal is an embedded database, which cannot join the transaction given. Publish without it, or keep the journal in PostgreSQL.',
+  500
+)

@@ -12,6 +12,7 @@ export interface Batch {
   term: string
   first: number
   last: number
+  /** One for each number from `first` to `last`. Empty: the message became a dead letter, its number counts, nothing is queued. */
   bodies: string[]
   /** The term before this one and its last number: it must be complete in the queue first. Null where there is none. */
   previous: Position | null
@@ -47,16 +48,53 @@ export interface Reconciliation {
   published: Position | null
 }
 
+/** How near the journal is to its limits: `high` from a share of any of them on, `full` where new messages are refused. */
+export type JournalPressure = 'none' | 'high' | 'full'
+
 export interface JournalStats {
   pendingRows: number
   pendingBytes: number
   retainedRows: number
   retainedBytes: number
   oldestPendingAgeMs: number
-  full: boolean
+  /** Messages that the queue rejected on their own merits. */
+  deadRows: number
+  pressure: JournalPressure
 }
 
-export interface JournalLimits { maxRows: number, maxBytes: number }
+export interface JournalLimits {
+  maxRows: number
+  maxBytes: number
+  /** New messages are refused while the oldest one waits longer than this. Default: no such limit. */
+  maxAgeMs?: number | null
+  /** Share of each limit from which the pressure is `high`. Default 0.8. */
+  highRatio?: number
+}
+
+/** The caller's own transaction in the journal's database, whatever library it is of; see `fromPg` and `fromKysely`. */
+export interface SqlTransaction {
+  query (text: string, values: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+}
+
+/** A message that the queue rejected on its own merits, with the exact bytes that were accepted. */
+export interface DeadLetter {
+  /** Of the journal's own; grows with time. */
+  id: string
+  key: string
+  body: string
+  reason: string
+  attempts: number
+  /** Epoch ms. */
+  acceptedAt: number
+  failedAt: number
+}
+
+export interface DeadLetterQuery {
+  limit: number
+  /** Continue after this id: listings go from the newest to the oldest. */
+  before?: string | null
+  key?: string | null
+}
 
 /** What to do when Redis comes back empty: send the retained messages again, or count them as consumed. */
 export type EmptyPolicy = 'replay' | 'ignore'
@@ -67,8 +105,11 @@ export type EmptyPolicy = 'replay' | 'ignore'
  */
 export interface Journal {
   readonly durability: Durability
-  /** Resolves when every entry is durable. @throws FST_BRK_JOURNAL_FULL, FST_BRK_STORE_UNAVAILABLE */
-  append (entries: JournalEntry[]): Promise<void>
+  /**
+   * Resolves when every entry is durable; with `within`, when it is part of the caller's transaction, whose commit makes it so.
+   * @throws FST_BRK_JOURNAL_FULL, FST_BRK_STORE_UNAVAILABLE, FST_BRK_TRANSACTION_UNSUPPORTED (the engine cannot join one)
+   */
+  append (entries: JournalEntry[], within?: SqlTransaction): Promise<void>
   /** Takes a free or expired lease and starts a new term; null while another relay holds it. */
   acquireLease (owner: string, ttlMs: number): Promise<string | null>
   renewLease (lease: string, leaseUntil: number): Promise<void>
@@ -84,9 +125,16 @@ export interface Journal {
   /** Terms that nothing needs any more, older than `before` (epoch ms). The caller deletes their watermarks, then calls `forgetTerms`. */
   retireTerms (lease: string, before: number): Promise<string[]>
   forgetTerms (lease: string, terms: string[]): Promise<void>
+  /** Moves the message at `position` to the dead letters. Its number stays, with an empty body. Repeating it changes nothing. */
+  bury (lease: string, position: Position, reason: string, attempts: number): Promise<void>
+  deadLetters (query: DeadLetterQuery): Promise<DeadLetter[]>
+  /** Appends them again, byte for byte, as the newest messages of their keys. Returns the ids that were there. @throws FST_BRK_JOURNAL_FULL */
+  replayDeadLetters (ids: string[]): Promise<string[]>
+  /** Deletes them for good. Returns the ids that were there. */
+  purgeDeadLetters (ids: string[]): Promise<string[]>
   /** Flushes the write-ahead log into the database; for idle moments. */
   checkpoint (): Promise<void>
   stats (): Promise<JournalStats>
-  /** Calls back after each commit of new entries made through this object. Returns the unsubscribe function. */
+  /** Calls back after commits of new entries, at least those made through this object. Returns the unsubscribe function. */
   onAppend (listener: () => void): () => void
 }

@@ -1,26 +1,7 @@
 import type { StoreModule } from '../journal/sqlite/database.ts'
-import type { JournalEntry } from '../journal/journal.ts'
 import type { OperationContext, Operations } from '../journal/sqlite/operations.ts'
-
-export interface RegisterArguments {
-  modelName: string
-  version: string
-  tokenId: string
-  /** The model as JSON, as it will be read again. */
-  model: string
-  idempotency: { key: string, fingerprint: string } | null
-  /** The event, or null where the registration announces nothing. */
-  entry: JournalEntry | null
-}
-
-export type RegisterOutcome =
-  | { outcome: 'created' | 'exists' | 'key-reused' }
-  | { outcome: 'replayed', model: string }
-
-export interface ListArguments { modelName: string | null, tokenId: string | null, before: number | null, limit: number }
-export interface ModelRow { id: number, model: string }
-
-const IDEMPOTENCY_TTL_MS = 24 * 60 * 60 * 1000
+import { IDEMPOTENCY_TTL_MS } from './registration.ts'
+import type { ListArguments, ModelRow, RegisterArguments, RegisterOutcome } from './registration.ts'
 
 const migrations = [{
   name: 'registry-1',
@@ -74,7 +55,7 @@ function createOperations ({ database, append, now }: OperationContext): Operati
         insertKey.run(idempotency.key, idempotency.fingerprint, inserted.lastInsertRowid, now())
         expireKeys.run(expired)
       }
-      if (entry !== null) append.append([entry])
+      if (entry !== null) append.append([entry.key, entry.body])
       return { outcome: 'created' }
     },
 

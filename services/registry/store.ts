@@ -1,6 +1,7 @@
 import type { Durability, Journal, JournalLimits, JournalStats } from '../journal/journal.ts'
 import { SqliteEngine } from '../journal/sqlite/engine.ts'
 import { SqliteJournal } from '../journal/sqlite/journal.ts'
+import type { Logger } from '../observability/logger.ts'
 import type { Registry } from './registry.ts'
 import { SqliteRegistry, registryModule } from './sqlite-registry.ts'
 
@@ -21,6 +22,34 @@ export interface SqliteStoreOptions {
   /** File path, or `:memory:` for a store that survives nothing. */
   path: string
   limits: JournalLimits
+}
+
+export interface StoreOptions {
+  /** As in the configuration. */
+  database: {
+    kind: 'sqlite' | 'postgres'
+    /** File of an SQLite database, or `:memory:`. */
+    path: string
+    /** URL of a PostgreSQL database; shows itself to nobody by accident. */
+    connection: { reveal (): string }
+    /** Connections to PostgreSQL. Default 10. */
+    poolMax?: number | undefined
+    /** Schema of a PostgreSQL database that holds our tables, made if it is not there. Default `breakwater`. */
+    schema?: string | undefined
+  }
+  limits: JournalLimits
+  logger: Logger
+}
+
+/**
+ * Opens the database that the configuration names, creating and migrating its tables as needed.
+ * @throws FST_BRK_STORE_UNAVAILABLE after 5 s at the latest: the service cannot promise anything without it, so it does not start
+ */
+export async function openStore ({ database, limits, logger }: StoreOptions): Promise<Store> {
+  if (database.kind === 'sqlite') return await openSqliteStore({ path: database.path, limits })
+  // Loaded only where it is used: nobody else waits for the driver.
+  const { openPostgresStore } = await import('./postgres-store.ts')
+  return await openPostgresStore({ ...database, limits, logger })
 }
 
 /** Opens the embedded database, creating and migrating it as needed. @throws FST_BRK_STORE_UNAVAILABLE */

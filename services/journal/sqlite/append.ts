@@ -1,109 +1,103 @@
-import type { DatabaseSync } from 'node:sqlite'
-import type { JournalEntry, JournalLimits, JournalStats } from '../journal.ts'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { JournalLimits, JournalStats } from '../journal.ts'
 import { JournalFull } from '../errors.ts'
-
-export interface Totals {
-  pending_rows: number
-  pending_bytes: number
-  total_rows: number
-  total_bytes: number
-  last_numbered_id: number
-}
+import { SqlitePressure } from './pressure.ts'
+import type { SqlitePruning } from './pruning.ts'
+import type { SqliteTotals } from './totals.ts'
 
 const PRUNE_AHEAD_ROWS = 500
+/** Rows of one INSERT. */
+const CHUNK = 16
+const COLUMNS = 4
 
-/** The accepting side of the journal: entries in, sums kept, bounds held. Runs inside the caller's transaction. */
+/**
+ * The accepting side of the journal: entries in, sums kept, bounds held. Runs inside the caller's transaction. Rows are collected and
+ * written together: whoever reads the journal in the same transaction calls `flush` first.
+ */
 export class SqliteAppend {
   readonly #limits: JournalLimits
   readonly #now: () => number
-  readonly #insert
-  readonly #totals
-  readonly #addTotals
-  readonly #oldestPending
-  readonly #prunable
-  readonly #delete
+  readonly #totals: SqliteTotals
+  readonly #pruning: SqlitePruning
+  readonly #insertOne: StatementSync
+  readonly #insertChunk: StatementSync
+  readonly pressure: SqlitePressure
+  /** Values of the rows to come, in the order of the columns. */
+  #values: (string | number)[] = []
 
-  constructor (database: DatabaseSync, limits: JournalLimits, now: () => number) {
+  constructor (database: DatabaseSync, limits: JournalLimits, now: () => number, totals: SqliteTotals, pruning: SqlitePruning) {
     this.#limits = limits
     this.#now = now
-    this.#insert = database.prepare('INSERT INTO journal (key, body, size_bytes, created_at) VALUES (?, ?, ?, ?)')
-    this.#totals = database.prepare('SELECT * FROM journal_totals')
-    this.#addTotals = database.prepare(`UPDATE journal_totals SET pending_rows = pending_rows + ?,
-      pending_bytes = pending_bytes + ?, total_rows = total_rows + ?, total_bytes = total_bytes + ?`)
-    this.#oldestPending = database.prepare(`SELECT min(created_at) AS at FROM (
-      SELECT created_at FROM (SELECT j.created_at FROM terms t JOIN journal j ON j.term_id = t.id AND j.seq > t.published_seq
-        ORDER BY t.id, j.seq LIMIT 1)
-      UNION ALL
-      SELECT created_at FROM (SELECT created_at FROM journal WHERE id > (SELECT last_numbered_id FROM journal_totals) ORDER BY id LIMIT 1))`)
-    this.#prunable = database.prepare(`SELECT j.id, j.size_bytes FROM terms t
-      JOIN journal j ON j.term_id = t.id AND j.seq <= t.published_seq ORDER BY t.id, j.seq LIMIT ?`)
-    this.#delete = database.prepare('DELETE FROM journal WHERE id = ?')
+    this.#totals = totals
+    this.#pruning = pruning
+    this.pressure = new SqlitePressure(database, limits, now)
+    const insert = (rows: number) => database.prepare(
+      `INSERT INTO journal (key, body, size_bytes, created_at) VALUES ${Array.from({ length: rows }, () => '(?, ?, ?, ?)').join(', ')}`)
+    this.#insertOne = insert(1)
+    this.#insertChunk = insert(CHUNK)
   }
 
-  /** @throws {JournalFull} when the entries do not fit below the high-water mark; nothing is stored then. */
-  append (entries: JournalEntry[]): void {
-    const sizes = entries.map(({ body }) => Buffer.byteLength(body))
-    const bytes = sizes.reduce((sum, size) => sum + size, 0)
-    this.#makeRoom(entries.length, bytes)
+  /**
+   * Takes keys and bodies in turn.
+   * @throws {JournalFull} when the messages do not fit below the high-water mark; nothing is stored then
+   */
+  append (keysAndBodies: string[]): void {
+    const rows = keysAndBodies.length / 2
+    const sizes: number[] = []
+    let bytes = 0
+    for (let index = 1; index < keysAndBodies.length; index += 2) {
+      const size = Buffer.byteLength(keysAndBodies[index]!)
+      sizes.push(size)
+      bytes += size
+    }
+    this.#makeRoom(rows, bytes)
     const now = this.#now()
-    entries.forEach(({ key, body }, index) => this.#insert.run(key, body, sizes[index]!, now))
-    this.addTotals({ pending_rows: entries.length, pending_bytes: bytes, total_rows: entries.length, total_bytes: bytes })
+    for (let row = 0; row < rows; row++) this.#values.push(keysAndBodies[2 * row]!, keysAndBodies[2 * row + 1]!, sizes[row]!, now)
+    this.#totals.add({ pending_rows: rows, pending_bytes: bytes, total_rows: rows, total_bytes: bytes })
   }
 
   #makeRoom (rows: number, bytes: number): void {
+    const totals = this.#totals.read()
+    if (this.pressure.refuses(totals, rows, bytes)) throw new JournalFull(totals.pending_rows, totals.pending_bytes)
     const { maxRows, maxBytes } = this.#limits
-    const totals = this.totals()
-    if (totals.pending_rows + rows > maxRows || totals.pending_bytes + bytes > maxBytes) {
-      throw new JournalFull(totals.pending_rows, totals.pending_bytes)
-    }
-    let { total_rows: totalRows, total_bytes: totalBytes } = totals
     // Retention gives way before acceptance does: the disk is bounded, and a shorter repair window loses nothing accepted.
-    while (totalRows + rows > maxRows || totalBytes + bytes > maxBytes) {
-      const freed = this.pruneOldest(Math.max(rows, PRUNE_AHEAD_ROWS))
-      if (freed.rows === 0) return
-      totalRows -= freed.rows
-      totalBytes -= freed.bytes
+    while (totals.total_rows + rows > maxRows || totals.total_bytes + bytes > maxBytes) {
+      if (this.#pruning.pruneOldest(Math.max(rows, PRUNE_AHEAD_ROWS)) === 0) return
     }
   }
 
-  /** Deletes the oldest published rows. */
-  pruneOldest (limit: number): { rows: number, bytes: number } {
-    return this.deleteRows(this.#prunable.all(limit) as unknown as { id: number, size_bytes: number }[])
+  /** Writes the rows collected so far. */
+  flush (): void {
+    const values = this.#values
+    if (values.length === 0) return
+    this.#values = []
+    let index = 0
+    for (; index + CHUNK * COLUMNS <= values.length; index += CHUNK * COLUMNS) this.#insertChunk.run(...values.slice(index, index + CHUNK * COLUMNS))
+    for (; index < values.length; index += COLUMNS) this.#insertOne.run(values[index]!, values[index + 1]!, values[index + 2]!, values[index + 3]!)
   }
 
-  deleteRows (rows: { id: number, size_bytes: number }[]): { rows: number, bytes: number } {
-    const freed = { rows: rows.length, bytes: 0 }
-    for (const row of rows) {
-      this.#delete.run(row.id)
-      freed.bytes += row.size_bytes
-    }
-    if (freed.rows > 0) this.addTotals({ total_rows: -freed.rows, total_bytes: -freed.bytes })
-    return freed
-  }
-
-  totals (): Totals {
-    return this.#totals.get() as unknown as Totals
-  }
-
-  addTotals (delta: Partial<Totals>): void {
-    this.#addTotals.run(delta.pending_rows ?? 0, delta.pending_bytes ?? 0, delta.total_rows ?? 0, delta.total_bytes ?? 0)
+  /** Forgets rows of a transaction that was undone. */
+  discard (): void {
+    this.#values = []
   }
 
   /** A write that changes nothing: that its commit succeeds proves that the next message would be durable. */
   touch (): void {
-    this.addTotals({})
+    this.#totals.add({ total_rows: 0 })
   }
 
   stats (): JournalStats {
-    const totals = this.totals()
-    const oldest = this.#oldestPending.get() as { at: number | null }
+    this.flush()
+    const totals = this.#totals.read()
+    const oldestPendingAgeMs = this.pressure.oldestAgeMs(totals)
     return {
       pendingRows: totals.pending_rows,
       pendingBytes: totals.pending_bytes,
       retainedRows: totals.total_rows - totals.pending_rows,
       retainedBytes: totals.total_bytes - totals.pending_bytes,
-      oldestPendingAgeMs: oldest.at === null ? 0 : Math.max(0, this.#now() - oldest.at),
-      full: totals.pending_rows >= this.#limits.maxRows || totals.pending_bytes >= this.#limits.maxBytes
+      oldestPendingAgeMs,
+      deadRows: totals.dead_rows,
+      pressure: this.pressure.level(totals, oldestPendingAgeMs)
     }
   }
 }

@@ -2,7 +2,8 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { StoreUnavailable } from '../errors.ts'
 import type { DatabaseOptions } from './database.ts'
-import type { Outcome, Request } from './group.ts'
+import { packRequests } from './group.ts'
+import type { PackedOutcomes, Request } from './group.ts'
 import { revive } from './revive.ts'
 
 export interface EngineOptions extends DatabaseOptions {
@@ -22,11 +23,6 @@ interface Group {
 }
 
 const MAX_GROUP = 1024
-/** While one group is on its way to the disk the next is prepared: thread and event loop work side by side. */
-const MAX_GROUPS_IN_FLIGHT = 2
-/** From so many requests under way, a group is held back for a moment to grow: fewer and larger commits cost far less. */
-const CROWD = 32
-const CROWD_PAUSE_MS = 1
 
 /**
  * The database's face on the main thread. Requests that arrive while commits are on their way to the disk form the next group,
@@ -37,9 +33,8 @@ export class SqliteEngine {
   readonly #deadlineMs: number
   #worker: Worker | null = null
   #waiting: Pending[] = []
-  /** Oldest first; the thread answers in order. */
-  #inFlight: Group[] = []
-  #underWay = 0
+  /** One at a time: with two on their way each is half as large, and costs as much. */
+  #inFlight: Group | null = null
   #flushScheduled = false
   #closed = false
 
@@ -59,42 +54,38 @@ export class SqliteEngine {
 
   /** One turn of the event loop reads many requests from the sockets: they share a group from the start. */
   #scheduleFlush (): void {
-    if (this.#flushScheduled || this.#waiting.length === 0 || this.#inFlight.length === MAX_GROUPS_IN_FLIGHT) return
+    if (this.#flushScheduled || this.#waiting.length === 0 || this.#inFlight !== null) return
     this.#flushScheduled = true
-    if (this.#underWay + this.#waiting.length < CROWD) setImmediate(this.#flush)
-    else setTimeout(this.#flush, CROWD_PAUSE_MS)
+    setImmediate(this.#flush)
   }
 
   readonly #flush = (): void => {
     this.#flushScheduled = false
     if (this.#waiting.length === 0) return
     const requests = this.#waiting.splice(0, MAX_GROUP)
-    this.#underWay += requests.length
-    this.#inFlight.push({
-      requests,
-      deadline: setTimeout(() => this.#fail('it did not answer in time'), this.#deadlineMs)
-    })
+    this.#inFlight = { requests, deadline: setTimeout(() => this.#fail('it did not answer in time'), this.#deadlineMs) }
     this.#worker ??= this.#start()
-    this.#worker.postMessage(requests.map(({ operation, args }) => ({ operation, args })))
+    this.#worker.postMessage(packRequests(requests))
   }
 
   #start (): Worker {
     const worker = new Worker(new URL(`./worker${extname(import.meta.url)}`, import.meta.url), {
       workerData: { path: this.#options.path, limits: this.#options.limits, modules: this.#options.modules }
     })
-    worker.on('message', (outcomes: Outcome[]) => { if (worker === this.#worker) this.#settle(outcomes) })
+    worker.on('message', (outcomes: PackedOutcomes) => { if (worker === this.#worker) this.#settle(outcomes) })
     worker.on('error', (err) => { if (worker === this.#worker) this.#fail(err.message) })
     worker.on('exit', () => { if (worker === this.#worker) this.#fail('its thread ended') })
     return worker
   }
 
-  #settle (outcomes: Outcome[]): void {
-    const { requests, deadline } = this.#inFlight.shift()!
+  #settle (outcomes: PackedOutcomes): void {
+    const { requests, deadline } = this.#inFlight!
     clearTimeout(deadline)
-    this.#underWay -= requests.length
+    this.#inFlight = null
     for (let index = 0; index < requests.length; index++) {
-      const outcome = outcomes[index]!
-      if (outcome.ok) requests[index]!.resolve(outcome.value)
+      const outcome = outcomes?.[index]
+      if (outcome === undefined) requests[index]!.resolve(undefined)
+      else if (outcome.ok) requests[index]!.resolve(outcome.value)
       else requests[index]!.reject(revive(outcome))
     }
     this.#scheduleFlush()
@@ -106,16 +97,16 @@ export class SqliteEngine {
     this.#worker = null
     void worker?.terminate()
     const error = new StoreUnavailable(reason)
-    const groups = this.#inFlight.splice(0)
-    this.#underWay = 0
-    for (const { deadline } of groups) clearTimeout(deadline)
-    for (const request of [...groups.flatMap(({ requests }) => requests), ...this.#waiting.splice(0)]) request.reject(error)
+    const group = this.#inFlight
+    this.#inFlight = null
+    clearTimeout(group?.deadline)
+    for (const request of [...group?.requests ?? [], ...this.#waiting.splice(0)]) request.reject(error)
   }
 
   /** Lets what is in flight finish, within the deadline, and closes the file. Never rejects. */
   async close (): Promise<void> {
     if (this.#closed) return
-    const busy = this.#inFlight.length > 0 || this.#waiting.length > 0
+    const busy = this.#inFlight !== null || this.#waiting.length > 0
     const last = busy ? this.run('stats').catch(() => {}) : null
     this.#closed = true
     await last

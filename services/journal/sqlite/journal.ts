@@ -1,5 +1,7 @@
+import { TransactionUnsupported } from '../errors.ts'
 import type {
-  AdvanceRequest, Batch, Durability, EmptyPolicy, Journal, JournalEntry, JournalStats, Position, Reconciliation
+  AdvanceRequest, Batch, DeadLetter, DeadLetterQuery, Durability, EmptyPolicy, Journal, JournalEntry, JournalStats, Position,
+  Reconciliation, SqlTransaction
 } from '../journal.ts'
 import type { SqliteEngine } from './engine.ts'
 
@@ -14,8 +16,9 @@ export class SqliteJournal implements Journal {
     this.durability = durability
   }
 
-  async append (entries: JournalEntry[]): Promise<void> {
-    await this.#engine.run('append', entries)
+  async append (entries: JournalEntry[], within?: SqlTransaction): Promise<void> {
+    if (within !== undefined) throw new TransactionUnsupported()
+    await this.#engine.run('append', entries.flatMap(({ key, body }) => [key, body]))
     this.notifyAppended()
   }
 
@@ -63,6 +66,24 @@ export class SqliteJournal implements Journal {
 
   forgetTerms (lease: string, terms: string[]): Promise<void> {
     return this.#engine.run('forgetTerms', lease, terms)
+  }
+
+  bury (lease: string, position: Position, reason: string, attempts: number): Promise<void> {
+    return this.#engine.run('bury', lease, position, reason, attempts)
+  }
+
+  deadLetters (query: DeadLetterQuery): Promise<DeadLetter[]> {
+    return this.#engine.run('deadLetters', query)
+  }
+
+  async replayDeadLetters (ids: string[]): Promise<string[]> {
+    const replayed = await this.#engine.run<string[]>('replayDeadLetters', ids)
+    if (replayed.length > 0) this.notifyAppended()
+    return replayed
+  }
+
+  purgeDeadLetters (ids: string[]): Promise<string[]> {
+    return this.#engine.run('purgeDeadLetters', ids)
   }
 
   checkpoint (): Promise<void> {

@@ -10,6 +10,8 @@ export interface Term {
   assigned_seq: number
   published_seq: number
   retired: number
+  /** The id before its first message: a message's number is its id less this. */
+  base_id: number
 }
 
 /** An expiry further ahead than this was written by a clock that has since been set back. */
@@ -39,10 +41,10 @@ export class SqliteLeadership {
     this.#addTerm = database.prepare('INSERT INTO terms (term, created_at) VALUES (?, ?)')
     this.#term = database.prepare('SELECT * FROM terms WHERE term = ?')
     this.#chain = database.prepare('SELECT * FROM terms WHERE retired = 0 AND assigned_seq > 0 ORDER BY id')
-    this.#setCursors = database.prepare('UPDATE terms SET assigned_seq = ?, published_seq = ? WHERE id = ?')
+    this.#setCursors = database.prepare('UPDATE terms SET base_id = ?, assigned_seq = ?, published_seq = ? WHERE id = ?')
     this.#deleteUnused = database.prepare('DELETE FROM terms WHERE assigned_seq = 0')
     this.#retire = database.prepare(`UPDATE terms SET retired = 1 WHERE retired = 0 AND term <> ? AND created_at < ?
-      AND published_seq = assigned_seq AND NOT EXISTS (SELECT 1 FROM journal WHERE term_id = terms.id)`)
+      AND published_seq = assigned_seq AND NOT EXISTS (SELECT 1 FROM journal WHERE id > base_id AND id <= base_id + assigned_seq)`)
     this.#retired = database.prepare('SELECT term FROM terms WHERE retired = 1 ORDER BY id')
     this.#forget = database.prepare('DELETE FROM terms WHERE term = ? AND retired = 1')
   }
@@ -82,7 +84,7 @@ export class SqliteLeadership {
   }
 
   setCursors (term: Term): void {
-    this.#setCursors.run(term.assigned_seq, term.published_seq, term.id)
+    this.#setCursors.run(term.base_id, term.assigned_seq, term.published_seq, term.id)
   }
 
   retire (current: string, before: number): string[] {

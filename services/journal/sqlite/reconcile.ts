@@ -17,7 +17,7 @@ export class SqliteReconcile {
   constructor (database: DatabaseSync, leadership: SqliteLeadership, numbering: SqliteNumbering) {
     this.#leadership = leadership
     this.#numbering = numbering
-    this.#firstAfter = database.prepare('SELECT min(seq) AS seq FROM journal WHERE term_id = ? AND seq > ?')
+    this.#firstAfter = database.prepare('SELECT min(id) AS id FROM journal WHERE id > ? AND id <= ?')
   }
 
   reconcile (lease: string, watermarks: { term: string, watermark: number | null }[], policy: EmptyPolicy): Reconciliation {
@@ -48,7 +48,8 @@ export class SqliteReconcile {
     }
     if (target === term.assigned_seq) return
     // Retention may have pruned what the queue now lacks: the watermark must step over the missing numbers.
-    const next = (this.#firstAfter.get(term.id, target) as { seq: number | null }).seq ?? term.assigned_seq + 1
+    const { id } = this.#firstAfter.get(term.base_id + target, term.base_id + term.assigned_seq) as { id: number | null }
+    const next = id === null ? term.assigned_seq + 1 : id - term.base_id
     if (next === target + 1) return
     outcome.rebases.push({ term: term.term, expected: watermark, to: next - 1 })
     if (!outcome.empty) outcome.lost += next - 1 - target

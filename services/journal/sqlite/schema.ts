@@ -50,11 +50,44 @@ export const journalMigrations: Migration[] = [{
     ) STRICT;
     INSERT INTO journal_totals VALUES (1, 0, 0, 0, 0, 0);
   `
+}, {
+  name: 'journal-2',
+  sql: `
+    -- Ids are dense in the order of commits: one writer at a time, and sqlite_sequence rolls back with its transaction. So a term
+    -- owns a range of ids, number = id - base_id, and numbering a message writes no row. A former term whose rows are all pruned gets
+    -- a range where no id can be.
+    ALTER TABLE terms ADD COLUMN base_id INTEGER NOT NULL DEFAULT 0;
+    UPDATE terms SET base_id = coalesce(
+      (SELECT journal.id - journal.seq FROM journal WHERE journal.term_id = terms.id AND journal.seq IS NOT NULL LIMIT 1),
+      CASE WHEN id = (SELECT max(id) FROM terms WHERE assigned_seq > 0)
+        THEN (SELECT last_numbered_id FROM journal_totals) - assigned_seq ELSE -assigned_seq END);
+    DROP INDEX journal_position;
+    -- Renamed, which rewrites nothing: a process of an earlier version goes on accepting, but must not number beside this one.
+    ALTER TABLE journal RENAME COLUMN term_id TO former_term_id;
+    ALTER TABLE journal RENAME COLUMN seq TO former_seq;
+
+    CREATE TABLE dead_letters (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      key TEXT NOT NULL,
+      size_bytes INTEGER NOT NULL,
+      reason TEXT NOT NULL,
+      attempts INTEGER NOT NULL,
+      accepted_at INTEGER NOT NULL,
+      failed_at INTEGER NOT NULL,
+      body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letters_key ON dead_letters (key, id);
+    ALTER TABLE journal_totals ADD COLUMN dead_rows INTEGER NOT NULL DEFAULT 0;
+  `
 }]
 
-/** Every commit reaches the disk before it returns (`synchronous=FULL`). */
+/**
+ * Every commit reaches the disk before it returns (`synchronous=FULL`). Three messages of 1 KB leave a quarter of a default page empty,
+ * seven fill one of 8 KiB; the size counts only for a file that is new.
+ */
 const PRAGMAS = `
   PRAGMA busy_timeout = 5000;
+  PRAGMA page_size = 8192;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA foreign_keys = ON;
