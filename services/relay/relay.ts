@@ -1,11 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { LeaseLost } from '../journal/errors.ts'
 import type { EmptyPolicy, Journal, Reconciliation } from '../journal/journal.ts'
 import type { Logger } from '../observability/logger.ts'
 import { fullJitter } from '../resilience/backoff.ts'
-import { Retention } from './retention.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { Leadership } from './leadership.ts'
 import { RelaySession } from './session.ts'
-import type { Transport } from './transport.ts'
+import type { Burial, StepResult } from './session.ts'
+import type { Transport } from './transport/transport.ts'
 import { WakeUp } from './wake-up.ts'
 
 export interface RelayOptions {
@@ -19,8 +20,11 @@ export interface RelayOptions {
   retentionMs?: number
   /** How often an idle relay looks for messages of other processes. Default 1000 ms. */
   idleMs?: number
-  /** How often an idle relay asks where the queue stands, to notice a flush that broke no connection. Default 5000 ms. */
+  /** How often old messages are pruned; and how often an idle relay asks where the queue stands, to notice a flush that broke no connection. Default 5000 ms. */
   checkMs?: number
+  /** Limits of a batch. Defaults 500 messages and 1 MiB. */
+  maxRows?: number
+  maxBytes?: number
 }
 
 export interface RelayStats {
@@ -30,6 +34,8 @@ export interface RelayStats {
   lost: number
   /** Times that Redis came back knowing nothing. */
   emptied: number
+  /** Messages that became dead letters. */
+  buried: number
   /** Why the last attempt failed; null once one has succeeded again. */
   lastError: { code: string, kind: string } | null
 }
@@ -42,22 +48,25 @@ const QUICK_RETRIES = 3
 
 /** Carries accepted messages to the queue, in order, by one relay at a time, for as long as it takes. */
 export class Relay {
-  readonly #options: Required<RelayOptions>
-  readonly #owner = randomUUID()
-  readonly #wakeUp = new WakeUp()
-  readonly #retention: Retention
-  readonly #stats: RelayStats = { leader: false, published: 0, rewound: 0, lost: 0, emptied: 0, lastError: null }
+  readonly #options: Required<Omit<RelayOptions, 'maxRows' | 'maxBytes'>> & Pick<RelayOptions, 'maxRows' | 'maxBytes'>
+  /** Ended by new messages. */
+  readonly #rest = new WakeUp()
+  /** Not ended by them: whoever waits for Redis or for the lease is not helped by more work. */
+  readonly #pause = new WakeUp()
+  readonly #leadership: Leadership
+  readonly #housekeeping: Housekeeping
+  readonly #stats: RelayStats = { leader: false, published: 0, rewound: 0, lost: 0, emptied: 0, buried: 0, lastError: null }
   #session: RelaySession | null = null
-  #leaseUntil = 0
   #failures = 0
-  #checkedAt = 0
+  #checkedAt = Date.now()
   #loop: Promise<void> | null = null
   #stopped = false
   #unsubscribe: (() => void)[] = []
 
   constructor (options: RelayOptions) {
     this.#options = { emptyPolicy: 'replay', leaseMs: 5000, retentionMs: 900_000, idleMs: 1000, checkMs: 5000, ...options }
-    this.#retention = new Retention(options.journal, this.#options.retentionMs)
+    this.#leadership = new Leadership(options.journal, this.#options.leaseMs)
+    this.#housekeeping = new Housekeeping(this.#options)
   }
 
   get stats (): Readonly<RelayStats> { return this.#stats }
@@ -65,90 +74,85 @@ export class Relay {
   start (): void {
     if (this.#loop !== null) return
     const { journal, transport } = this.#options
-    this.#unsubscribe = [journal.onAppend(() => this.#wakeUp.call()), transport.onAvailable(() => this.#wakeUp.call())]
+    this.#unsubscribe = [journal.onAppend(() => this.#rest.call()), transport.onAvailable(() => this.#pause.call())]
     this.#loop = this.#run()
   }
 
-  /** Finishes the step in hand, within 250 ms, and hands the lease over. Never rejects. */
+  /** Finishes the step in hand, within 250 ms, and hands the lease over, within another. Never rejects. */
   async stop (): Promise<void> {
     this.#stopped = true
     this.#unsubscribe.splice(0).forEach((unsubscribe) => unsubscribe())
-    this.#wakeUp.call()
-    const timer = new WakeUp()
-    await Promise.race([this.#loop, timer.wait(STOP_BUDGET_MS)])
-    timer.call()
-    if (this.#session === null) return
-    const { lease } = this.#session
-    this.#session = null
-    this.#stats.leader = false
-    await this.#options.journal.releaseLease(lease).catch((err) => this.#options.logger.debug({ err }, 'lease not released'))
+    this.#rest.call()
+    this.#pause.call()
+    await within(STOP_BUDGET_MS, this.#loop)
+    await within(STOP_BUDGET_MS, this.#resign())
   }
 
   async #run (): Promise<void> {
     while (!this.#stopped) {
       try {
-        await this.#wakeUp.wait(await this.#turn())
+        await this.#turn()
       } catch (err) {
-        await this.#wakeUp.wait(this.#failed(err as Error))
+        await this.#pause.wait(this.#failed(err as Error))
       }
     }
+    // The lease that was on its way when stop() gave up waiting.
+    await this.#resign()
   }
 
-  /** One turn of the loop; returns how long to wait before the next, in ms. */
-  async #turn (): Promise<number> {
-    const { transport, leaseMs, idleMs } = this.#options
+  /** One turn of the loop, with the rest after it. */
+  async #turn (): Promise<void> {
+    const { transport } = this.#options
     this.#session ??= await this.#lead()
-    if (this.#session === null) return leaseMs / 3
-    if (!transport.available) {
-      await this.#keepLease(this.#session)
-      return Math.min(idleMs, leaseMs / 3)
-    }
-    const session = this.#session
-    const result = await session.step()
-    this.#leaseUntil = Date.now() + leaseMs
-    if (session.published !== null) this.#retention.mark(session.published)
-    if (result === 'retry') return ++this.#failures > QUICK_RETRIES ? this.#retryDelay() : 0
+    if (this.#session === null) return await this.#pause.wait(this.#leadership.pollMs)
+    await this.#leadership.keep()
+    if (!transport.available) return await this.#pause.wait(this.#restMs)
+    const result = await this.#session.step()
+    if (result === 'published' || result === 'idle') return await this.#succeeded(this.#session, result)
+    if (result === 'retry' && ++this.#failures > QUICK_RETRIES) await this.#pause.wait(this.#retryDelay())
+  }
+
+  async #succeeded (session: RelaySession, result: StepResult): Promise<void> {
+    this.#leadership.extended()
     this.#recovered()
-    if (result === 'published') return 0
-    await this.#housekeeping(session)
-    return Math.min(idleMs, leaseMs / 3)
+    if (session.published !== null) this.#housekeeping.published(session.published)
+    const unfinished = await this.#housekeeping.slice(session.lease)
+    if (result === 'published' || unfinished) return
+    await this.#housekeeping.settle()
+    this.#recheck(session)
+    await this.#rest.wait(this.#restMs)
+  }
+
+  /** Publishing proves where the queue stands; an idle relay has to ask. */
+  #recheck (session: RelaySession): void {
+    if (Date.now() - this.#checkedAt < this.#options.checkMs) return
+    this.#checkedAt = Date.now()
+    session.recheck()
+  }
+
+  get #restMs (): number {
+    return Math.min(this.#options.idleMs, this.#leadership.renewMs)
   }
 
   async #lead (): Promise<RelaySession | null> {
-    const { journal, transport, leaseMs, emptyPolicy, logger } = this.#options
-    const lease = await journal.acquireLease(this.#owner, leaseMs)
+    const { logger } = this.#options
+    const lease = await this.#leadership.acquire()
     this.#stats.leader = lease !== null
     if (lease === null) return null
-    this.#leaseUntil = Date.now() + leaseMs
     logger.info({ term: lease }, 'relay leads')
     return new RelaySession({
-      journal,
-      transport,
+      ...this.#options,
       lease,
-      leaseMs,
-      emptyPolicy,
       onReconciled: (outcome) => this.#reconciled(outcome),
-      onPublished: (count) => { this.#stats.published += count }
+      onPublished: (count) => { this.#stats.published += count },
+      onBuried: (burial) => this.#buried(burial)
     })
   }
 
-  /** Holds the lease through an outage, so that the order of what waits stays in one hand. */
-  async #keepLease (session: RelaySession): Promise<void> {
-    const { journal, leaseMs } = this.#options
-    if (this.#leaseUntil - Date.now() > leaseMs * 2 / 3) return
-    const leaseUntil = Date.now() + leaseMs
-    await journal.renewLease(session.lease, leaseUntil)
-    this.#leaseUntil = leaseUntil
-  }
-
-  async #housekeeping (session: RelaySession): Promise<void> {
-    const { journal, transport } = this.#options
-    if (Date.now() - this.#checkedAt >= this.#options.checkMs) {
-      this.#checkedAt = Date.now()
-      session.recheck()
-    }
-    if (await this.#retention.sweep(session.lease) > 0) await journal.checkpoint()
-    await this.#retention.sweepTerms(session.lease, (terms) => transport.forget(terms))
+  async #resign (): Promise<void> {
+    this.#session = null
+    this.#stats.leader = false
+    await this.#leadership.release().catch((err) => this.#options.logger.debug({ err }, 'lease not released'))
   }
 
   /** The queue has everything, or took what was sent. */
@@ -164,9 +168,10 @@ export class Relay {
     const { logger } = this.#options
     if (err instanceof LeaseLost) {
       this.#session = null
+      this.#leadership.lost()
       this.#stats.leader = false
       logger.warn({ err }, 'relay lost its lease')
-      return this.#options.leaseMs / 3
+      return this.#leadership.pollMs
     }
     // One line when the trouble begins; the attempts that follow are for debugging only.
     if (this.#stats.lastError === null) logger.warn({ err }, 'relay cannot publish, messages wait in the journal')
@@ -191,4 +196,15 @@ export class Relay {
     else if (rewound > 0) logger.warn({ rewound }, 'Redis had forgotten messages, they are sent again')
     if (lost > 0) logger.error({ lost, rebases: outcome.rebases }, 'Redis had forgotten messages that retention has pruned, they are lost')
   }
+
+  #buried (burial: Burial): void {
+    this.#stats.buried++
+    this.#options.logger.error({ ...burial }, 'message rejected by the queue, it is a dead letter now')
+  }
+}
+
+async function within (budgetMs: number, work: Promise<void> | null): Promise<void> {
+  const timer = new WakeUp()
+  await Promise.race([work, timer.wait(budgetMs)])
+  timer.call()
 }

@@ -4,7 +4,6 @@ interface Mark { at: number, position: Position }
 
 const MARKS = 64
 const PRUNE_BATCH = 500
-const MAX_BATCHES_PER_SWEEP = 20
 /** A watermark outlives its rows by this: the longest time after which a frozen process might still send. */
 const TERM_RETENTION_MS = 24 * 60 * 60 * 1000
 
@@ -28,27 +27,22 @@ export class Retention {
   mark (position: Position): void {
     const last = this.#marks.at(-1)
     const at = this.#now()
-    if (last?.position.term === position.term && last.position.seq === position.seq) return
     if (last !== undefined && at - last.at < this.#retentionMs / MARKS) return
+    if (last?.position.term === position.term && last.position.seq === position.seq) return
     this.#marks.push({ at, position })
   }
 
-  /** Deletes what is old enough, in a bounded number of small batches. Returns how many messages went. */
-  async sweep (lease: string): Promise<number> {
-    const horizon = this.#now() - this.#retentionMs
-    let pruned = 0
-    for (let batch = 0; batch < MAX_BATCHES_PER_SWEEP; batch++) {
-      const due = this.#marks.findLast(({ at }) => at <= horizon)
-      if (due === undefined) break
-      const count = await this.#journal.prune(lease, due.position, PRUNE_BATCH)
-      pruned += count
-      if (count < PRUNE_BATCH) this.#marks = this.#marks.filter(({ at }) => at > due.at)
-    }
-    return pruned
+  /** Deletes one small batch of what was old enough at `asOf` (epoch ms). Returns how many messages went; 0: nothing is due. */
+  async prune (lease: string, asOf: number): Promise<number> {
+    const due = this.#marks.findLast(({ at }) => at <= asOf - this.#retentionMs)
+    if (due === undefined) return 0
+    const count = await this.#journal.prune(lease, due.position, PRUNE_BATCH)
+    if (count < PRUNE_BATCH) this.#marks = this.#marks.filter(({ at }) => at > due.at)
+    return count
   }
 
   /** Drops the watermarks of terms that ended long ago, first in the queue, then in the journal. */
-  async sweepTerms (lease: string, forget: (terms: string[]) => Promise<void>): Promise<void> {
+  async retireTerms (lease: string, forget: (terms: string[]) => Promise<void>): Promise<void> {
     const retired = await this.#journal.retireTerms(lease, this.#now() - TERM_RETENTION_MS)
     if (retired.length === 0) return
     await forget(retired)

@@ -1,5 +1,13 @@
 import type { Batch, EmptyPolicy, Journal, Position, Reconciliation } from '../journal/journal.ts'
-import type { Transport } from './transport.ts'
+import { MessageRejected } from './errors.ts'
+import { Isolation } from './isolation.ts'
+import type { Transport } from './transport/transport.ts'
+
+/** A message that went to the dead letters; its contents are there. */
+export interface Burial extends Position {
+  reason: string
+  attempts: number
+}
 
 export interface SessionOptions {
   journal: Journal
@@ -16,10 +24,14 @@ export interface SessionOptions {
   onReconciled?: (outcome: Reconciliation) => void
   /** Told of each batch that the queue has taken, with the number of its messages. */
   onPublished?: (count: number) => void
+  onBuried?: (burial: Burial) => void
 }
 
-/** `retry`: the queue refused, or the connection changed; the next step finds out where the queue stands. */
-export type StepResult = 'published' | 'idle' | 'retry'
+/**
+ * `retry`: the queue refused, or the connection changed; the next step finds out where the queue stands. `isolating`: contents were
+ * rejected, and the next step goes on with less of them.
+ */
+export type StepResult = 'published' | 'idle' | 'retry' | 'isolating'
 
 /**
  * One leadership, step by step. The rules that make it exactly-once:
@@ -30,12 +42,15 @@ export type StepResult = 'published' | 'idle' | 'retry'
  */
 export class RelaySession {
   readonly #options: Required<SessionOptions>
+  readonly #isolation = new Isolation()
   #reconciledEpoch: number | null = null
   #next: Batch | null = null
   #published: Position | null = null
 
   constructor (options: SessionOptions) {
-    this.#options = { maxRows: 500, maxBytes: 1024 * 1024, now: Date.now, onReconciled: () => {}, onPublished: () => {}, ...options }
+    const ignore = () => {}
+    const defaults = { maxRows: 500, maxBytes: 1024 * 1024, now: Date.now, onReconciled: ignore, onPublished: ignore, onBuried: ignore }
+    this.#options = { ...defaults, ...options }
   }
 
   get lease (): string { return this.#options.lease }
@@ -51,6 +66,8 @@ export class RelaySession {
   /**
    * Does the next thing. After a rejection the state in memory is dropped, and the next call begins from what journal and
    * queue say.
+   *
+   * @throws {MessageRejected} for a message that is rejected alone: the next step tries it again, so pause before.
    */
   async step (): Promise<StepResult> {
     try {
@@ -77,24 +94,47 @@ export class RelaySession {
     if (transport.epoch !== epoch) return 'retry'
 
     const end = { term: batch.term, seq: batch.last }
-    // The journal works on the next batch while this one travels.
-    const [sent, following] = await Promise.allSettled([transport.publish(batch), this.#advance(end)])
-    if (sent.status === 'rejected') throw sent.reason
+    // The journal works on the next batch while this one travels; not while its size depends on how this one fares.
+    const [sent, following] = await Promise.allSettled([transport.publish(batch), this.#isolation.active ? null : this.#advance(end)])
+    if (sent.status === 'rejected') return await this.#failed(batch, sent.reason)
     if (following.status === 'rejected') throw following.reason
     if (!sent.value || transport.epoch !== epoch) {
       this.#drop()
       return 'retry'
     }
+    this.#isolation.accepted(batch)
     this.#published = end
-    this.#options.onPublished(batch.bodies.length)
+    this.#options.onPublished(countOf(batch.bodies))
     this.#next = following.value
     return 'published'
+  }
+
+  async #failed (batch: Batch, reason: unknown): Promise<StepResult> {
+    if (!(reason instanceof MessageRejected)) throw reason
+    this.#drop()
+    const verdict = this.#isolation.rejected(batch, reason)
+    if (verdict === 'retry') throw reason
+    if (verdict === 'bury') await this.#bury({ term: batch.term, seq: batch.first, reason: reason.reason, attempts: this.#isolation.attempts })
+    return 'isolating'
+  }
+
+  async #bury (burial: Burial): Promise<void> {
+    const { journal, lease, onBuried } = this.#options
+    const { term, seq, reason, attempts } = burial
+    await journal.bury(lease, { term, seq }, reason, attempts)
+    this.#isolation.clear()
+    onBuried(burial)
   }
 
   async #advance (after: Position | null): Promise<Batch | null> {
     const { journal, lease, leaseMs, maxRows, maxBytes, now } = this.#options
     return await journal.advance({
-      lease, leaseUntil: now() + leaseMs, published: this.#published, after, maxRows, maxBytes
+      lease,
+      leaseUntil: now() + leaseMs,
+      published: this.#published,
+      after,
+      maxRows: this.#isolation.limit(this.#published, maxRows),
+      maxBytes
     })
   }
 
@@ -114,4 +154,9 @@ export class RelaySession {
     this.#published = outcome.published
     if (current && transport.epoch === epoch) this.#reconciledEpoch = epoch
   }
+}
+
+/** Of the messages among them: an empty body is only a number. */
+function countOf (bodies: string[]): number {
+  return bodies.includes('') ? bodies.filter((body) => body !== '').length : bodies.length
 }

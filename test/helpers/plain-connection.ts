@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis'
-import type { Connection } from '../../services/relay/redis-transport.ts'
+import type { Connection } from '../../services/relay/transport/redis-transport.ts'
 import type { Teardown } from './redis-server.ts'
 
 /** A connection without a guard, for tests of what stands on top of one. */

@@ -1,6 +1,6 @@
 import { LeaseLost } from '../../../services/journal/errors.ts'
 import type { AdvanceRequest, Batch, Journal, Position, Reconciliation } from '../../../services/journal/journal.ts'
-import type { Transport } from '../../../services/relay/transport.ts'
+import type { Transport } from '../../../services/relay/transport/transport.ts'
 
 /** The part of the journal that the protocol is made of. */
 export type ProtocolJournal = Pick<Journal, 'acquireLease' | 'advance' | 'terms' | 'reconcile'>

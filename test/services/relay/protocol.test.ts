@@ -1,15 +1,19 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { Random } from '../../helpers/random.ts'
+import { openPostgresJournal } from '../../helpers/postgres-journal.ts'
+import { startPostgres } from '../../helpers/postgres-server.ts'
 import { startRedis } from '../../helpers/redis-server.ts'
 import type { Sabotage } from './protocol-model.ts'
 import { Schedule } from './schedule.ts'
 import type { RelayFactory, World } from './schedule.ts'
-import { modelRelay, modelWorld, realRelay, realWorld } from './worlds.ts'
+import { modelRelay, modelWorld, postgresWorld, realRelay, realWorld } from './worlds.ts'
 
 const FIRST_SEED = Number(process.env.SEED ?? 1)
 const MODEL_SCHEDULES = Number(process.env.MODEL_SCHEDULES ?? 10_000)
 const REAL_SCHEDULES = Number(process.env.REAL_SCHEDULES ?? 500)
+const POSTGRES_SCHEDULES = Number(process.env.POSTGRES_SCHEDULES ?? 200)
+const LANES = 6
 const DECISIONS = 100
 
 t.setTimeout(300_000)
@@ -54,4 +58,21 @@ t.test('I3, R5.3 relay, SQL and scripts survive the same schedules on a real Red
     if (found !== null) return t.fail(found)
   }
   t.pass(`${REAL_SCHEDULES} schedules`)
+})
+
+t.test('I3, R5.3 and with the journal in PostgreSQL', { timeout: 240_000 }, async (t) => {
+  const [redis, postgres] = await Promise.all([startRedis(t), startPostgres(t)])
+  const client = new Redis({ host: redis.host, port: redis.port })
+  t.teardown(() => client.disconnect())
+  let seed = FIRST_SEED
+  // Several at a time: they spend it waiting for each other's round trips.
+  await Promise.all(Array.from({ length: LANES }, async (_, lane) => {
+    const { database } = openPostgresJournal(t, postgres.url)
+    while (seed < FIRST_SEED + POSTGRES_SCHEDULES) {
+      const current = seed++
+      const found = await violation(await postgresWorld(client, `queue-${lane}`, database), realRelay, current)
+      if (found !== null) t.fail(found)
+    }
+  }))
+  t.pass(`${POSTGRES_SCHEDULES} schedules`)
 })

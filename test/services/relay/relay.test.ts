@@ -1,42 +1,13 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { SqliteJournal } from '../../../services/journal/sqlite/journal.ts'
-import { RedisTransport, watermarkKey } from '../../../services/relay/redis-transport.ts'
-import { Relay } from '../../../services/relay/relay.ts'
-import type { RelayOptions } from '../../../services/relay/relay.ts'
+import { watermarkKey } from '../../../services/queue/keys.ts'
 import { InlineEngine } from '../../helpers/inline-engine.ts'
-import { memoryLogger } from '../../helpers/memory-logger.ts'
-import { plainConnection } from '../../helpers/plain-connection.ts'
-import { startRedis } from '../../helpers/redis-server.ts'
-import type { RedisServer, RedisServerOptions, Teardown } from '../../helpers/redis-server.ts'
-import { Switchboard } from '../../helpers/switchboard.ts'
+import type { RedisServer } from '../../helpers/redis-server.ts'
 import { until } from '../../helpers/until.ts'
-
-const QUEUE = 'queue'
-
-interface Setup { server?: RedisServer, redis?: RedisServerOptions, port?: number, journal?: SqliteJournal, relay?: Partial<RelayOptions> }
-
-async function start (t: Teardown, setup: Setup = {}) {
-  const server = setup.server ?? await startRedis(t, setup.redis)
-  const clock = { skewMs: 0 }
-  const engine = new InlineEngine({ now: () => Date.now() + clock.skewMs })
-  const journal = setup.journal ?? new SqliteJournal(engine, 'none')
-  const transport = new RedisTransport(plainConnection(t, setup.port ?? server.port), QUEUE)
-  const logger = memoryLogger()
-  const relay = new Relay({ journal, transport, logger, idleMs: 20, checkMs: 50, ...setup.relay })
-  t.teardown(() => relay.stop())
-  relay.start()
-  relay.start()
-  let sent = 0
-  const publish = async (count: number) => {
-    for (let index = 0; index < count; index++) await journal.append([{ key: 'model', body: `m${++sent}` }])
-  }
-  const queued = async (from = server): Promise<string[]> => (await from.cli('lrange', QUEUE, 0, -1)).reverse()
-  const wanted = () => Array.from({ length: sent }, (_, index) => `m${index + 1}`)
-  const arrived = (from = server) => until(async () =>
-    (await queued(from).catch(() => [])).length >= sent)
-  return { server, clock, journal, transport, logger, relay, publish, queued, wanted, arrived }
-}
+import { QUEUE, startRelay as start } from './setup.ts'
 
 t.test('R5.2 what is accepted reaches the queue, in order, in batches', async (t) => {
   const { relay, publish, queued, wanted, arrived } = await start(t)
@@ -99,35 +70,6 @@ t.test('R5.3 FLUSHALL under policy ignore: only what comes after is sent', async
   t.match(relay.stats, { rewound: 0, lost: 0 })
 })
 
-t.test('R5.3 a failover to a replica that missed the last writes is repaired exactly', async (t) => {
-  const primary = await startRedis(t, { args: ['--repl-diskless-sync-delay', '0'] })
-  const replication = new Switchboard(primary.port)
-  await replication.listen()
-  t.teardown(() => replication.close())
-  const replica = await startRedis(t, { args: ['--replicaof', primary.host, String(replication.port)] })
-  await until(async () => /master_link_status:up/.test(await replica.cli('info', 'replication')))
-  const address = new Switchboard(primary.port)
-  await address.listen()
-  t.teardown(() => address.close())
-  const { publish, queued, wanted, arrived, relay, logger } = await start(t, { server: primary, port: address.port })
-
-  await publish(50)
-  await arrived(replica)
-  replication.stall()
-  await publish(50)
-  await arrived(primary)
-  await primary.kill()
-  await replica.cli('replicaof', 'no', 'one')
-  const before = (await queued(replica)).length
-  address.switchTo(replica.port)
-  await publish(10)
-  await arrived(replica)
-  t.equal(before, 50, 'the replica had missed acknowledged writes')
-  t.strictSame(await queued(replica), wanted())
-  t.equal(relay.stats.rewound, 50)
-  t.ok(logger.of('warn').includes('Redis had forgotten messages, they are sent again'))
-})
-
 t.test('R5.3 what retention had pruned is counted as lost, logged by number, and the rest flows', async (t) => {
   const { server, publish, queued, arrived, relay, logger, journal } = await start(t, { relay: { retentionMs: 0 } })
   await publish(4)
@@ -186,17 +128,19 @@ t.test('R5.2 a lease is held through an outage that outlasts it', async (t) => {
   t.equal(taken, null)
 })
 
-t.test('a watermark that somebody else keeps moving back slows the loop down instead of spinning it', async (t) => {
-  const { publish, relay, transport, journal } = await start(t, { relay: { checkMs: 3_600_000 } })
+t.test('a watermark that somebody else keeps moving back slows the loop down, even under traffic, instead of spinning it', async (t) => {
+  const { publish, relay, transport, journal, traffic } = await start(t, { relay: { checkMs: 3_600_000 } })
   await until(() => relay.stats.leader)
   let refusals = 0
   transport.publish = async () => { refusals++; return false }
   await publish(1)
-  await until(() => refusals > 5)
+  await until(() => refusals > 8)
   const seen = refusals
+  const stop = traffic()
   await new Promise((resolve) => { setTimeout(resolve, 200) })
-  t.ok(refusals - seen < 50, `${refusals - seen} attempts in 200 ms`)
-  t.match(await journal.stats(), { pendingRows: 1 })
+  await stop()
+  t.ok(refusals - seen < 20, `${refusals - seen} attempts in 200 ms`)
+  t.ok((await journal.stats()).pendingRows > 1)
 })
 
 t.test('R5.8 the bare payload is published for live listeners, and a refusal there never fails the publish', async (t) => {
@@ -213,9 +157,21 @@ t.test('R5.8 the bare payload is published for live listeners, and a refusal the
   await until(() => heard.length === 1)
   t.strictSame(JSON.parse(heard[0]!), { tags: { a: '","timestamp":"1","retry_count":0' } })
 
-  await server.cli('acl', 'setuser', 'default', 'resetchannels')
+  await subscriber.unsubscribe()
+  const published = async () => /cmdstat_publish/.test(await server.cli('info', 'commandstats'))
+  await server.cli('config', 'resetstat')
   await journal.append([{ key: 'model', body }])
   await until(async () => await server.cli('llen', QUEUE) === 2)
+  t.notOk(await published(), 'not where nobody listens')
+  await subscriber.psubscribe('*:pubsub')
+  subscriber.on('pmessage', (_pattern, _channel, message) => heard.push(message))
+  await journal.append([{ key: 'model', body }])
+  await until(() => heard.length === 2)
+
+  await server.cli('acl', 'setuser', 'default', 'resetchannels', '-pubsub')
+  await server.cli('config', 'resetstat')
+  await journal.append([{ key: 'model', body }])
+  await until(async () => await server.cli('llen', QUEUE) === 4)
 })
 
 t.test('I7 a relay stops in time while Redis hangs, and hands its lease over', async (t) => {
@@ -232,8 +188,217 @@ t.test('I7 a relay stops in time while Redis hangs, and hands its lease over', a
   t.type(await journal.acquireLease('next', 1000), 'string')
 })
 
-t.test('keys of our own share the slot of the queue', async (t) => {
-  t.equal(watermarkKey('hokusai:model_ready_queue'), '{hokusai:model_ready_queue}:watermark')
-  t.equal(watermarkKey('a:{tag}:b'), 'a:{tag}:b:watermark')
-  t.equal(watermarkKey('a:{}:b'), '{a:{}:b}:watermark')
+t.test('R5.2 a waiting relay asks for the lease often, wakes nobody up and logs nothing', async (t) => {
+  const first = await start(t)
+  await until(() => first.relay.stats.leader)
+  const acquireLease = t.capture(first.journal, 'acquireLease', first.journal.acquireLease)
+  const second = await start(t, { server: first.server, journal: first.journal, relay: { leaseMs: 400 } })
+  await first.publish(100)
+  await first.arrived()
+  await until(() => acquireLease().length > 0)
+  const startedAt = performance.now()
+  await new Promise((resolve) => { setTimeout(resolve, 200) })
+  const polls = acquireLease().length
+  t.ok(polls >= 3 && polls <= (performance.now() - startedAt) / 20 + 1, `${polls} polls, every 20 ms`)
+  t.strictSame(second.logger.lines, [])
+})
+
+t.test('I9 old messages are pruned and terms retired while batches never pause, in slices between them', async (t) => {
+  const { journal, publish, relay, queued, wanted, arrived, traffic, clock } = await start(t, { relay: { retentionMs: 0, checkMs: 50, maxRows: 5 } })
+  await until(() => relay.stats.leader)
+  const results: string[] = []
+  for (const name of ['advance', 'prune', 'retireTerms'] as const) {
+    const original = journal[name].bind(journal) as (...args: any[]) => Promise<any>
+    journal[name] = async (...args: any[]) => {
+      const result = await original(...args)
+      results.push(name === 'advance' && result === null ? 'idle' : name)
+      return result
+    }
+  }
+  await publish(3000)
+  const stop = traffic()
+  await until(() => results.filter((name) => name === 'prune').length > 3 && results.includes('retireTerms'))
+  await stop()
+  await arrived()
+  const busy = results.slice(0, results.indexOf('idle'))
+  t.ok(busy.includes('prune'), 'pruned before the first pause')
+  t.ok(busy.includes('retireTerms'), 'and asked for old terms')
+  t.notOk(/prune,prune/.test(busy.join()), 'a batch between two slices')
+  clock.skewMs = 0
+  await until(async () => (await journal.stats()).retainedRows === 0)
+  t.strictSame(await queued(), wanted())
+})
+
+t.test('old terms are asked for on the rhythm, not in every idle turn', async (t) => {
+  const { relay, journal } = await start(t, { relay: { idleMs: 1, checkMs: 100 } })
+  await until(() => relay.stats.leader)
+  let turns = 0
+  let retirements = 0
+  const { advance, retireTerms } = journal
+  journal.advance = (request) => advance.call(journal, request).finally(() => { turns++ })
+  journal.retireTerms = (...args) => retireTerms.apply(journal, args).finally(() => { retirements++ })
+  await until(() => retirements === 3)
+  t.ok(turns > 30, `${turns} idle turns`)
+})
+
+t.test('a term that ended a day ago, its rows pruned, goes from the queue\'s hash and from the journal; a refusal is tried again', async (t) => {
+  const clock = { skewMs: -25 * 60 * 60 * 1000 }
+  const journal = new SqliteJournal(new InlineEngine({ now: () => Date.now() + clock.skewMs }), 'none')
+  const relay = { retentionMs: 0 }
+  const first = await start(t, { journal, relay })
+  await first.publish(3)
+  await first.arrived()
+  await first.relay.stop()
+  const { server } = first
+  const [old] = await server.cli('hkeys', watermarkKey(QUEUE))
+  await server.cli('acl', 'setuser', 'default', '-hdel')
+  clock.skewMs = 0
+  const second = await start(t, { server, journal, relay })
+  await until(() => second.relay.stats.leader)
+  await journal.append([{ key: 'model', body: 'next' }])
+  await until(() => second.relay.stats.lastError !== null)
+  t.ok((await server.cli('hkeys', watermarkKey(QUEUE))).includes(old))
+  await server.cli('acl', 'setuser', 'default', '+hdel')
+  await until(async () => !(await server.cli('hkeys', watermarkKey(QUEUE))).includes(old))
+  await until(() => second.relay.stats.lastError === null)
+  t.equal((await server.cli('hkeys', watermarkKey(QUEUE))).length, 1, 'the current one stays')
+  t.strictSame(await second.queued(), ['m1', 'm2', 'm3', 'next'])
+})
+
+t.test('I9 at most two batches are in memory, whatever the backlog', async (t) => {
+  const { server, journal, publish, relay, transport, arrived } = await start(t, { relay: { maxRows: 10 } })
+  await until(() => relay.stats.leader)
+  let held = 0
+  let most = 0
+  const advance = journal.advance.bind(journal)
+  journal.advance = async (request) => {
+    const batch = await advance(request)
+    if (batch !== null) most = Math.max(most, ++held)
+    return batch
+  }
+  const send = transport.publish.bind(transport)
+  transport.publish = async (batch) => {
+    const taken = await send(batch)
+    held--
+    return taken
+  }
+  await publish(500)
+  await arrived(server)
+  t.ok(most <= 2, `${most} batches`)
+})
+
+t.test('the loop asks nothing of a dead Redis, and new messages do not end its pause', async (t) => {
+  const { server, transport, publish, queued, wanted, arrived, relay } = await start(t, { guarded: true, relay: { idleMs: 200 } })
+  await publish(3)
+  await arrived()
+  await server.kill()
+  await until(() => !transport.available)
+  let calls = 0
+  for (const name of ['publish', 'watermarks'] as const) {
+    const original = transport[name].bind(transport) as (...args: any[]) => Promise<any>
+    transport[name] = async (...args: any[]) => {
+      calls++
+      return await original(...args)
+    }
+  }
+  await publish(50)
+  await new Promise((resolve) => { setTimeout(resolve, 300) })
+  t.equal(calls, 0)
+  await server.restart()
+  await until(async () => (await queued()).length === 53)
+  t.strictSame(await queued(), wanted(), 'empty by then: everything retained is sent again')
+  t.equal(relay.stats.emptied, 1)
+})
+
+interface Trouble {
+  name: string
+  begin (server: RedisServer): Promise<void>
+  end (server: RedisServer): Promise<void>
+  /** Of the relay's last error; null where it need not notice. */
+  kind: string | null
+}
+
+const troubles: Trouble[] = [{
+  name: 'SCRIPT FLUSH',
+  begin: async (server) => { await server.cli('script', 'flush') },
+  end: async (server) => { await server.cli('script', 'flush') },
+  kind: null
+}, {
+  name: 'READONLY',
+  begin: async (server) => { await server.cli('replicaof', '127.0.0.1', 1) },
+  end: async (server) => { await server.cli('replicaof', 'no', 'one') },
+  kind: 'overload'
+}, {
+  name: 'OOM',
+  begin: async (server) => { await server.cli('config', 'set', 'maxmemory', 1) },
+  end: async (server) => { await server.cli('config', 'set', 'maxmemory', 0) },
+  kind: 'overload'
+}, {
+  name: 'MISCONF',
+  begin: async (server) => {
+    await mkdir(join(server.directory, 'dump.rdb', 'in the way'), { recursive: true })
+    await server.cli('config', 'set', 'save', '3600 1')
+    await server.cli('bgsave')
+    await until(async () => /rdb_last_bgsave_status:err/.test(await server.cli('info', 'persistence')))
+  },
+  end: async (server) => { await server.cli('config', 'set', 'stop-writes-on-bgsave-error', 'no') },
+  kind: 'overload'
+}, {
+  name: 'NOREPLICAS',
+  begin: async (server) => { await server.cli('config', 'set', 'min-replicas-to-write', 1) },
+  end: async (server) => { await server.cli('config', 'set', 'min-replicas-to-write', 0) },
+  kind: 'overload'
+}, {
+  name: 'BUSY',
+  begin: async (server) => {
+    await server.cli('config', 'set', 'busy-reply-threshold', 20)
+    server.cli('eval', 'while true do end', 0).catch(() => {})
+  },
+  end: async (server) => { await server.cli('script', 'kill') },
+  kind: 'overload'
+}, {
+  name: 'the queue key has the wrong type',
+  begin: async (server) => {
+    await server.cli('eval', 'redis.call("RENAME", KEYS[1], "aside") redis.call("SET", KEYS[1], "in the way")', 1, QUEUE)
+  },
+  end: async (server) => { await server.cli('rename', 'aside', QUEUE) },
+  kind: 'caller'
+}]
+
+for (const { name, begin, end, kind } of troubles) {
+  t.test(`R5.3, R5.6 ${name} under traffic: the relay recovers by itself, nothing lost, twice, out of order or buried`, async (t) => {
+    const { server, relay, publish, queued, wanted, arrived, traffic } = await start(t, { guarded: true })
+    await publish(5)
+    await arrived()
+    const stop = traffic()
+    await begin(server)
+    if (kind !== null) await until(() => relay.stats.lastError !== null)
+    if (kind !== null) t.equal(relay.stats.lastError?.kind, kind)
+    await new Promise((resolve) => { setTimeout(resolve, 100) })
+    await end(server)
+    await publish(1)
+    await stop()
+    await arrived()
+    t.strictSame(await queued(), wanted())
+    await until(() => relay.stats.lastError === null)
+    t.match(relay.stats, { buried: 0, lost: 0, emptied: 0 })
+  })
+}
+
+t.test('R5.3 LOADING: a Redis that starts slowly is used as soon as it has its data', async (t) => {
+  const args = ['--appendonly', 'yes', '--appendfsync', 'always', '--aof-use-rdb-preamble', 'no']
+  const { server, relay, publish, queued, wanted, arrived, traffic } = await start(t, { guarded: true, redis: { args, skipReady: true } })
+  await until(() => relay.stats.leader)
+  await publish(300)
+  await arrived()
+  await server.cli('eval', 'for i = 1, 2000 do redis.call("SET", i, i) end', 0)
+  await server.kill()
+  const stop = traffic()
+  await server.restart(['--key-load-delay', '500', '--loading-process-events-interval-bytes', '1024'])
+  await until(async () => await server.cli('get', 1).catch((err) => /LOADING/.test(err.message)))
+  await until(async () => await server.cli('get', 1).catch(() => null) === '1')
+  await stop()
+  await arrived()
+  t.strictSame(await queued(), wanted())
+  t.match(relay.stats, { buried: 0, lost: 0, emptied: 0 })
 })

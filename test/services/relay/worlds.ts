@@ -1,8 +1,12 @@
 import type { Redis } from 'ioredis'
+import type { Journal } from '../../../services/journal/journal.ts'
+import type { PostgresDatabase } from '../../../services/journal/postgres/database.ts'
+import { PostgresJournal } from '../../../services/journal/postgres/journal.ts'
 import { SqliteJournal } from '../../../services/journal/sqlite/journal.ts'
-import { RedisTransport, watermarkKey } from '../../../services/relay/redis-transport.ts'
+import { RedisTransport, watermarkKey } from '../../../services/relay/transport/redis-transport.ts'
 import { RelaySession } from '../../../services/relay/session.ts'
 import { InlineEngine } from '../../helpers/inline-engine.ts'
+import { emptyPostgresJournal } from '../../helpers/postgres-journal.ts'
 import { LEASE_MS, ModelJournal, ModelQueue, ModelRelay } from './protocol-model.ts'
 import type { Sabotage } from './protocol-model.ts'
 import type { RelayFactory, World } from './schedule.ts'
@@ -37,7 +41,19 @@ export function modelWorld (sabotage?: Sabotage): World {
 export async function realWorld (client: Redis, queueName: string): Promise<World & { close (): void }> {
   const clock = { now: 1_000_000 }
   const engine = new InlineEngine({ now: () => clock.now })
-  const journal = new SqliteJournal(engine, 'none')
+  const world = await redisWorld(client, queueName, new SqliteJournal(engine, 'none'), clock)
+  return { ...world, close: () => engine.close() }
+}
+
+/** The same with the journal in PostgreSQL, emptied. */
+export async function postgresWorld (client: Redis, queueName: string, database: PostgresDatabase): Promise<World> {
+  const clock = { now: 1_000_000 }
+  await emptyPostgresJournal(database)
+  const journal = new PostgresJournal({ database, limits: { maxRows: 1e6, maxBytes: 1e9 }, listen: false, now: () => clock.now })
+  return await redisWorld(client, queueName, journal, clock)
+}
+
+async function redisWorld (client: Redis, queueName: string, journal: Journal, clock: { now: number }): Promise<World> {
   const queue = new RedisTransport({ client, connectionEpoch: 1, isHealthy: () => true, onReady: () => () => {} }, queueName)
   const watermarks = watermarkKey(queueName)
   let history: { length: number, marks: Record<string, string> }[] = []
@@ -67,8 +83,7 @@ export async function realWorld (client: Redis, queueName: string): Promise<Worl
     async flush () {
       history = [{ length: 0, marks: {} }]
       await restore(history[0]!)
-    },
-    close: () => engine.close()
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Batch } from '../journal/journal.ts'
+import type { Batch } from '../../journal/journal.ts'
 
 /**
  * The way to a queue that keeps a watermark for each term. Every call settles within the connection's deadline; a rejection
@@ -9,7 +9,12 @@ export interface Transport {
   readonly epoch: number
   /** False while it is pointless to try. */
   readonly available: boolean
-  /** Moves elements and watermark in one atomic step. False: refused, the queue lacks something that comes before. */
+  /**
+   * Moves elements and watermark in one atomic step; an empty body is only a number. False: refused, the queue lacks something that
+   * comes before.
+   *
+   * @throws {MessageRejected} only when the queue will never take these contents: the relay then looks for the culprit and buries it
+   */
   publish (batch: Batch): Promise<boolean>
   /** Where the queue stands in each term; null where it has never heard of it. */
   watermarks (terms: string[]): Promise<(number | null)[]>
