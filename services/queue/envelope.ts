@@ -22,15 +22,19 @@ export function naiveTimestamp (date: Date): string {
 
 /** Wraps a checked message into the six-field envelope of the wire protocol. */
 export function buildEnvelope (message: ModelReadyMessage, origin: Origin, now = new Date()): Envelope {
+  return sealEnvelope('model_ready_to_deploy', buildPayload(message, origin, naiveTimestamp(now)), { now })
+}
+
+/** The envelope of any type of message; `maxRetries`: attempts after the first, default 3. */
+export function sealEnvelope (messageType: string, payload: object, { now = new Date(), maxRetries = 3 } = {}): Envelope {
   const messageId = randomUUIDv7()
-  const timestamp = naiveTimestamp(now)
   const body = JSON.stringify({
     message_id: messageId,
-    message_type: 'model_ready_to_deploy',
-    payload: buildPayload(message, origin, timestamp),
-    timestamp,
+    message_type: messageType,
+    payload,
+    timestamp: naiveTimestamp(now),
     retry_count: 0,
-    max_retries: 3
+    max_retries: maxRetries
   })
   return { messageId, body }
 }

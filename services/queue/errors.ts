@@ -13,10 +13,3 @@ export const EnvelopeMalformed = createError<[string, ErrorOptions?]>(
   'The queue element is not a valid envelope: %s. It was put aside; compare its producer with docs/messages.md.',
   422
 )
-
-/** Redis did not answer the consumer in time, so the connection was replaced. */
-export const ConsumerTimeout = createError<[string, number]>(
-  'FST_BRK_CONSUMER_TIMEOUT',
-  '%s was not answered within %s ms. The consumer reconnects and goes on; check the Redis server if this persists.',
-  503
-)
