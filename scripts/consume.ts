@@ -8,8 +8,11 @@ import { pino } from 'pino'
 import { loadConfig } from '../services/config/load.ts'
 import type { Config } from '../services/config/load.ts'
 import type { RedisTarget } from '../services/config/redis-target.ts'
-import { Consumer } from '../services/queue/consumer.ts'
-import type { ConsumerOptions } from '../services/queue/consumer.ts'
+import { Consumer } from '../services/consumer/consumer.ts'
+import type { Handler } from '../services/consumer/consumer.ts'
+import { RedisDeduplication } from '../services/consumer/deduplication.ts'
+import { ListSource } from '../services/consumer/list/list-source.ts'
+import type { Logger } from '../services/observability/logger.ts'
 import { clientOptions } from '../services/redis/client-options.ts'
 
 const USAGE = `Takes messages from the queue and prints one JSON line for each.
@@ -20,11 +23,15 @@ const USAGE = `Takes messages from the queue and prints one JSON line for each.
   --once           stop after one message
   --drain          stop when the queue is empty
   --queue NAME     default QUEUE_NAME, else hokusai:model_ready_queue
-  --handler FILE   a module whose export handle(message, body) does the work; what it throws makes a dead letter
-  --recover        first put back what a consumer that died left in <queue>:processing (let no other one run)
+  --handler FILE   a module whose export handle(message, body, context) does the work; what it throws makes a dead letter
+  --attempts N     repeat what the handler throws, with growing pauses, until N attempts have failed; default 1
+  --concurrency N  so many messages at the same time, those of one model one after another; default 1
+  --timeout MS     time for one attempt; default 30000
+  --deduplicate    skip messages that were handled in the last 24 h, by message_id
+  --recover        first put back everything in <queue>:processing at once, whoever has it (let no other one run)
   --help
 
-Redis comes from REDIS_URL or REDIS_HOST and its companions. Lines go to standard output, logs to standard error.
+What a consumer that died left behind comes back by itself, 30 s after its last sign of life. Redis comes from REDIS_URL or REDIS_HOST and its companions. Lines go to standard output, logs to standard error.
 `
 
 const options = {
@@ -33,6 +40,10 @@ const options = {
   drain: { type: 'boolean', default: false },
   queue: { type: 'string' },
   handler: { type: 'string' },
+  attempts: { type: 'string', default: '1' },
+  concurrency: { type: 'string', default: '1' },
+  timeout: { type: 'string', default: '30000' },
+  deduplicate: { type: 'boolean', default: false },
   recover: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false }
 } as const
@@ -49,24 +60,29 @@ export async function consume (args: string[], env: NodeJS.ProcessEnv): Promise<
 
   const logger = pino({ name: 'consume', level: config.process.logLevel }, pino.destination({ dest: 2, sync: true }))
   const handler = await loadHandler(flags.handler)
-  const client = connect(target, config.redis)
-  client.on('error', err => logger.debug({ err }, 'connection failed'))
-  // Without a server the consumer waits for one; the connection keeps trying.
-  await Promise.race([client.connect().catch(() => {}), delay(config.redis.connectTimeoutMs)])
+  const clients = { client: connect(target, config.redis, logger), blocking: connect(target, config.redis, logger) }
+  const queue = flags.queue ?? config.publisher.queueName
+  // Without a server the consumer waits for one; the connections keep trying.
+  const connected = Object.values(clients).map(client => client.connect().catch(() => {}))
+  await Promise.race([Promise.all(connected), delay(config.redis.connectTimeoutMs)])
+  const source = new ListSource({ ...clients, queue })
   const consumer = new Consumer({
-    client,
-    queue: flags.queue ?? config.publisher.queueName,
+    source,
     handler,
+    concurrency: flags.concurrency,
+    maxAttempts: flags.attempts,
+    timeoutMs: flags.timeout,
+    ...flags.deduplicate ? { deduplication: new RedisDeduplication({ client: clients.client, queue }) } : {},
     logger
   })
   const stop = () => { void consumer.stop() }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   try {
-    if (flags.recover) logger.info({ recovered: await consumer.recover() }, 'put back into the queue')
+    if (flags.recover) logger.info({ recovered: await source.seize() }, 'put back into the queue')
     await consumer.run({ count: flags.count, untilEmpty: flags.drain })
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop)
-    client.disconnect()
+    for (const client of Object.values(clients)) client.disconnect()
   }
   return 0
 }
@@ -75,15 +91,18 @@ function readFlags (args: string[]) {
   try {
     const { values } = parseArgs({ args, options })
     const count = values.once ? 1 : Number(values.count ?? Infinity)
-    if (!(count > 0)) return `--count must be a number above 0\n\n${USAGE}`
-    return { ...values, count }
+    const numbers = { count, attempts: Number(values.attempts), concurrency: Number(values.concurrency), timeout: Number(values.timeout) }
+    for (const [name, number] of Object.entries(numbers)) {
+      if (!(number > 0)) return `--${name} must be a number above 0\n\n${USAGE}`
+    }
+    return { ...values, ...numbers }
   } catch (err) {
     return `${(err as Error).message}\n\n${USAGE}`
   }
 }
 
-function connect (target: RedisTarget, { connectTimeoutMs, tlsCaFile }: Config['redis']): Redis {
-  return new Redis({
+function connect (target: RedisTarget, { connectTimeoutMs, tlsCaFile }: Config['redis'], logger: Logger): Redis {
+  const client = new Redis({
     ...clientOptions(target, 'consumer', tlsCaFile === null ? {} : { ca: readFileSync(tlsCaFile) }),
     ...(target.password === null ? {} : { password: target.password.reveal() }),
     lazyConnect: true,
@@ -92,19 +111,21 @@ function connect (target: RedisTarget, { connectTimeoutMs, tlsCaFile }: Config['
     maxRetriesPerRequest: 0,
     retryStrategy: attempt => Math.min(50 * attempt, 1000)
   })
+  client.on('error', err => logger.debug({ err }, 'connection failed'))
+  return client
 }
 
-async function loadHandler (file: string | undefined): Promise<ConsumerOptions['handler']> {
+async function loadHandler (file: string | undefined): Promise<Handler> {
   if (file === undefined) return printLine
   const { handle } = await import(pathToFileURL(resolve(file)).href)
-  return async (message, body) => {
-    await handle(message, body)
-    await printLine(message, body)
+  return async (message, context) => {
+    await handle(message, context.body, context)
+    await printLine(message, context)
   }
 }
 
 /** Line breaks in JSON stand between tokens only, so a space says the same. */
-async function printLine (_message: unknown, body: string): Promise<void> {
+async function printLine (_message: unknown, { body }: { body: string }): Promise<void> {
   await new Promise<void>(resolve => {
     process.stdout.write(`${body.replaceAll(/[\r\n]/g, ' ')}\n`, err => {
       // Nobody reads any more. Ending here leaves the message in processing: it is neither done nor a dead letter.

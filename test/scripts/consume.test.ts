@@ -100,6 +100,20 @@ t.test('R8.1 kill -9 leaves the message in processing, and --recover takes it up
   t.strictSame(await redis.cli('keys', '*'), [])
 })
 
+t.test('R8.1 --attempts repeats what failed, --concurrency and --deduplicate do what they say', async t => {
+  const redis = await startRedis(t)
+  const handler = t.testdir({
+    'handler.mjs': 'export async function handle (message, body, { attempt }) { if (attempt < 2) throw new RangeError("too early") }'
+  })
+  const body = envelope('1')
+  await redis.cli('lpush', QUEUE, body, body)
+  const { child, ended, lines } = command(t, { REDIS_URL: redis.url }, '--attempts', '2', '--concurrency', '2', '--deduplicate', '--handler', `${handler}/handler.mjs`)
+  await until(async () => lines.length === 1 && await redis.cli('exists', QUEUE, `${QUEUE}:processing`, `{${QUEUE}}:delayed`) === 0, 10_000)
+  child.kill('SIGTERM')
+  t.equal((await ended).code, 0)
+  t.equal(JSON.parse(lines[0]!).retry_count, 1)
+})
+
 t.test('a consumer that starts before Redis waits for it; SIGTERM ends it with 0', async t => {
   const redis = await startRedis(t)
   await redis.kill()
@@ -118,7 +132,7 @@ t.test('when nobody reads any more, the message stays in processing', async t =>
   const { child, ended } = command(t, { REDIS_URL: redis.url })
   child.stdout!.destroy()
   t.equal((await ended).code, 1)
-  t.strictSame(await redis.cli('keys', '*'), [`${QUEUE}:processing`])
+  t.strictSame((await redis.cli('keys', '*')).sort(), [`${QUEUE}:processing`, `{${QUEUE}}:claims`])
 })
 
 t.test('a password, a user and a database are used, and never printed', async t => {
@@ -142,6 +156,7 @@ t.test('what cannot work ends with 1 and says why', async t => {
     [[], { REDIS_URL: 'ftp://x' }, 1, /REDIS_URL/],
     [['--count', '0'], {}, 1, /--count must be a number above 0/],
     [['--count', 'x'], {}, 1, /--count must be a number above 0/],
+    [['--attempts', '0'], {}, 1, /--attempts must be a number above 0/],
     [['--nonsense'], {}, 1, /Unknown option '--nonsense'/],
     [['--help'], {}, 0, /npm run consume -- \[options\]/]
   ]
