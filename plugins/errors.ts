@@ -4,7 +4,14 @@ import { AllowedMethods } from '../services/http/allowed-methods.ts'
 import { MethodNotAllowed, RouteNotFound } from '../services/http/errors.ts'
 import { PROBLEM_TYPE, pathOf, toProblem } from '../services/http/problem.ts'
 import type { ProblemAnswer } from '../services/http/problem.ts'
-import { requestId } from '../services/http/request-context.ts'
+import { correlationId, requestId } from '../services/http/request-context.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the caller, where it sent `x-correlation-id`; else the request's id. */
+    correlationId: string
+  }
+}
 
 /** Errors before routing never reach an error handler. Their own messages quote the whole URL, query string included. */
 function frameworkErrors ({ code, statusCode }: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
@@ -23,15 +30,17 @@ export const problemServerOptions = {
 }
 
 /**
- * Every error is `application/problem+json`; every answer carries `x-request-id`, the caller's where it is sane.
+ * Every error is `application/problem+json`; every answer carries `x-request-id` and `x-correlation-id`, the caller's where they are sane.
  * Register it before any route, so that a wrong method on a known path is a 405.
  */
 const plugin: FastifyPluginAsync = async (fastify) => {
   const allowed = new AllowedMethods()
   fastify.setGenReqId(request => requestId(request.headers['x-request-id']))
   fastify.addHook('onRoute', ({ url, method }) => { allowed.add(url, method) })
+  fastify.decorateRequest('correlationId', '')
   fastify.addHook('onRequest', (request, reply, done) => {
-    void reply.header('x-request-id', request.id)
+    request.correlationId = correlationId(request.headers['x-correlation-id'], request.id)
+    void reply.header('x-request-id', request.id).header('x-correlation-id', request.correlationId)
     done()
   })
 
@@ -60,9 +69,10 @@ function sendProblem (reply: FastifyReply, { problem, retryAfterSeconds }: Probl
 
 /** Refusals by design are counted and shown by health; only what nobody planned is an error in the log. */
 function logFailure (request: FastifyRequest, err: FastifyError, status: number): void {
-  if (status < 500) request.log.info({ err }, 'request refused')
-  else if (status === 503) request.log.debug({ err }, 'request shed')
-  else request.log.error({ err }, 'request failed')
+  const { correlationId } = request
+  if (status < 500) request.log.info({ err, correlationId }, 'request refused')
+  else if (status === 503) request.log.debug({ err, correlationId }, 'request shed')
+  else request.log.error({ err, correlationId }, 'request failed')
 }
 
 export default fp(plugin, { name: 'breakwater-errors', fastify: '5.x' })

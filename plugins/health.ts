@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { absentRedisCheck, databaseCheck, journalCheck, redisCheck, relayCheck } from '../services/health/builtin-checks.ts'
-import type { DatabaseProbe, JournalReader, RedisProbe, RelayReader } from '../services/health/builtin-checks.ts'
+import { absentRedisCheck, backlogCheck, databaseCheck, journalCheck, queueCheck, redisCheck, relayCheck } from '../services/health/builtin-checks.ts'
+import type { DatabaseProbe, JournalReader, RedisFacts, RedisProbe, RelayReader } from '../services/health/builtin-checks.ts'
 import type { HealthCheck } from '../services/health/check.ts'
 import { HealthRegistry } from '../services/health/health-registry.ts'
+import { readDepths } from '../services/queue/depths.ts'
+import type { DepthClient } from '../services/queue/depths.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -15,9 +17,12 @@ declare module 'fastify' {
 /** What other plugins may have decorated. Looked up, not required: this plugin also serves siblings that use it alone. */
 interface Neighbours {
   store?: DatabaseProbe & JournalReader
-  redisGuard?: RedisProbe | null
+  redisGuard?: RedisProbe & { client: DepthClient } | null
   publisher?: RelayReader
-  config?: { redis: { resolution: { state: 'configured' | 'disabled' | 'invalid' } } }
+  config?: {
+    redis: { resolution: { state: 'configured' | 'disabled' | 'invalid', target: RedisFacts | null } }
+    publisher: { queueName: string }
+  }
 }
 
 /**
@@ -35,11 +40,18 @@ const plugin: FastifyPluginAsync = async (fastify) => {
 function builtinChecks (fastify: FastifyInstance): HealthCheck[] {
   const { store, redisGuard, publisher, config } = fastify as Neighbours
   const checks: HealthCheck[] = []
-  if (store !== undefined) checks.push(databaseCheck(store), journalCheck(store))
-  if (redisGuard) checks.push(redisCheck(redisGuard))
+  if (store !== undefined) checks.push(databaseCheck(store), journalCheck(store), backlogCheck(store))
+  if (redisGuard) checks.push(redisCheck(redisGuard, redisFacts(config?.redis.resolution.target ?? null)))
   else if (redisGuard === null) checks.push(absentRedisCheck(config?.redis.resolution.state === 'invalid' ? 'invalid' : 'disabled'))
   if (publisher !== undefined) checks.push(relayCheck(publisher))
+  if (publisher !== undefined && redisGuard && config !== undefined) {
+    checks.push(queueCheck(() => readDepths(redisGuard.client, config.publisher.queueName)))
+  }
   return checks
+}
+
+function redisFacts (target: RedisFacts | null): RedisFacts | null {
+  return target === null ? null : { tls: target.tls, auth: target.auth, topology: target.topology }
 }
 
 export default fp(plugin, { name: 'breakwater-health', fastify: '5.x' })

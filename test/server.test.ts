@@ -48,6 +48,38 @@ t.test('R7.5, I7 SIGTERM with Redis frozen: readiness first, then a clean exit i
   t.ok(performance.now() - startedAt < 300 + 1500)
 })
 
+t.test('R7.5 SIGTERM under load with Redis frozen: not ready within 50 ms, no request lost, exit 0 in time', async (t) => {
+  const redis = await startRedis(t)
+  const service = await start(t, { REDIS_URL: redis.url, DRAIN_MS: '500' })
+  await until(() => fetch(`${service.url}/health/ready`).then(({ ok }) => ok, () => false))
+  redis.freeze()
+  const traffic = new AbortController()
+  const answered: number[] = []
+  const post = async (writer: number) => {
+    for (let version = 1; !traffic.signal.aborted; version++) {
+      const response = await fetch(`${service.url}/models`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model_name: `m${writer}`, version: String(version), token_id: 'tok', metric_name: 'auc', baseline_value: 1 })
+      })
+      answered.push(response.status)
+    }
+  }
+  const writers = Promise.all(Array.from({ length: 8 }, (_, writer) => post(writer)))
+  await until(() => answered.length > 50)
+  const signalledAt = performance.now()
+  service.child.kill('SIGTERM')
+  await until(() => fetch(`${service.url}/health/ready`).then(({ status }) => status === 503))
+  t.ok(performance.now() - signalledAt < 50 + 250, 'not ready: 50 ms, and what a busy machine adds')
+  const before = answered.length
+  await until(() => answered.length > before + 20)
+  traffic.abort()
+  await writers
+  t.ok(answered.every((status) => status === 201), `${answered.length} requests, all of them answered and accepted`)
+  t.equal(await service.exit, 0)
+  t.ok(performance.now() - signalledAt < 500 + 1000 + 500, 'within the drain time and a second')
+})
+
 t.test('R3.2, I7 the service boots while Redis refuses, and ends cleanly', async (t) => {
   const service = await start(t, { REDIS_URL: `redis://127.0.0.1:${await freePort()}` })
   await answers(service)

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import type {} from '../../plugins/errors.ts'
 import type {} from '../../plugins/store.ts'
 import { ModelNotFound } from '../../services/http/errors.ts'
 import { registrationProblems } from '../../services/registry/registration-rules.ts'
@@ -24,11 +25,18 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   fastify.post('/models', {
     bodyLimit: MAX_BODY_BYTES,
     attachValidation: true,
-    schema: { body: RegistrationRequest, headers: RegistrationHeaders, response: responses({ 201: Registration }) }
+    schema: {
+      operationId: 'registerModel',
+      tags: ['models'],
+      summary: 'Register a model version and announce it, in one transaction',
+      body: RegistrationRequest,
+      headers: RegistrationHeaders,
+      response: responses({ 201: Registration })
+    }
   }, async (request, reply) => {
     refuseInvalid(request)
     const { outcome, model, event } = await registry.register(request.body as NewModel, {
-      correlationId: request.id,
+      correlationId: request.correlationId,
       idempotencyKey: request.headers['idempotency-key'],
       traceparent: validTraceparent(request.headers['traceparent'])
     })
@@ -38,11 +46,11 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   })
 
   fastify.get('/models', {
-    schema: { querystring: ListQuery, response: responses({ 200: StoredModelPage }) }
+    schema: { operationId: 'listModels', tags: ['models'], summary: 'Models, newest first', querystring: ListQuery, response: responses({ 200: StoredModelPage }) }
   }, async (request) => await registry.list(request.query))
 
   fastify.get('/models/:name', {
-    schema: { params: NameParams, querystring: PageQuery, response: responses({ 200: StoredModelPage }) }
+    schema: { operationId: 'listVersions', tags: ['models'], summary: 'Versions of one model, newest first', params: NameParams, querystring: PageQuery, response: responses({ 200: StoredModelPage }) }
   }, async (request) => {
     const page = await registry.versions(request.params.name, request.query)
     if (page.items.length === 0 && request.query.cursor === undefined) throw new ModelNotFound()
@@ -50,7 +58,7 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   })
 
   fastify.get('/models/:name/versions/:version', {
-    schema: { params: VersionParams, response: responses({ 200: StoredModel }) }
+    schema: { operationId: 'getModel', tags: ['models'], summary: 'One model', params: VersionParams, response: responses({ 200: StoredModel }) }
   }, async (request) => {
     const model = await registry.find(request.params.name, request.params.version)
     if (model === null) throw new ModelNotFound()

@@ -19,6 +19,10 @@ const contributorAddress = Type.String({
   ...fields.contributorAddress, description: '0x and 40 hexadecimal digits'
 })
 
+const example = {
+  model_name: 'sales-lead-scorer', version: '3', token_id: 'sales-lead', metric_name: 'auroc', baseline_value: 0.71, current_value: 0.83
+}
+
 /** PROTOCOL.md, "Registration request". A slash in a version would make two models share one model_id. */
 export const RegistrationRequest = Type.Object({
   model_name: name,
@@ -38,7 +42,7 @@ export const RegistrationRequest = Type.Object({
   scorer_ref: Type.Optional(fields.reference),
   primary_metric: Type.Optional(fields.reference),
   benchmark_spec_id: Type.Optional(fields.reference)
-}, { additionalProperties: false })
+}, { additionalProperties: false, examples: [example] })
 
 export const RegistrationHeaders = Type.Object({
   'idempotency-key': Type.Optional(Type.String({
@@ -59,6 +63,12 @@ export const Registration = Type.Object({
     reason: Type.Optional(Type.Literal('below_baseline')),
     durability
   })
+}, {
+  description: 'Registration and event are durable.',
+  headers: {
+    location: { schema: { type: 'string' }, description: 'Where the model is.' },
+    'idempotency-replayed': { schema: { type: 'string', const: 'true' }, description: 'The same key came with the same request before; this is the answer given then.' }
+  }
 })
 
 const openObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
@@ -86,9 +96,9 @@ export const StoredModel = Type.Object({
   below_baseline: Type.Boolean(),
   created_at: Type.String(),
   message_id: nullableString
-})
+}, { description: 'A registered model.' })
 
-export const StoredModelPage = Type.Object({ items: Type.Array(StoredModel), next_cursor: nullableString })
+export const StoredModelPage = Type.Object({ items: Type.Array(StoredModel), next_cursor: nullableString }, { description: 'Newest first.' })
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE, default: DEFAULT_PAGE_SIZE }),
@@ -115,7 +125,7 @@ export const ProblemDetails = Type.Object({
   errors: Type.Optional(Type.Array(Type.Object({
     in: Type.String(), path: Type.String(), rule: Type.String(), message: Type.String()
   })))
-})
+}, { description: 'What is wrong, as application/problem+json (RFC 9457). `code` is in the table of docs/api.md; 503 has Retry-After.' })
 
 /** A success schema together with the problems that every route can answer. */
 export function responses<T extends Record<number, TSchema>> (success: T) {

@@ -23,7 +23,7 @@ export class Cleanup implements Teardown {
 }
 
 /** A server script in a process of its own; returns its URL once it answers. */
-export async function startServer (cleanup: Cleanup, script: string, redisUrl: string): Promise<string> {
+export async function startServer (cleanup: Cleanup, script: string, redisUrl: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
   const port = await freePort()
   const directory = await temporaryDirectory(cleanup)
   const child: ChildProcess = spawn(process.execPath, [join(ROOT, script)], {
@@ -34,7 +34,8 @@ export async function startServer (cleanup: Cleanup, script: string, redisUrl: s
       REDIS_URL: redisUrl,
       DATABASE_URL: `sqlite:${join(directory, 'bench.db')}`,
       LOG_LEVEL: 'error',
-      DRAIN_MS: '0'
+      DRAIN_MS: '0',
+      ...env
     }
   })
   cleanup.teardown(async () => {

@@ -3,18 +3,24 @@ import type { ReadCheck, SampledCheck } from './check.ts'
 const DATABASE_INTERVAL_MS = 2000
 /** Half of the usual: its return is what operators wait for, and a PING costs nothing. */
 const REDIS_INTERVAL_MS = 1000
+const QUEUE_INTERVAL_MS = 5000
 const DEPENDENCY_TIMEOUT_MS = 2000
 
 export interface DatabaseProbe { check (): Promise<unknown> }
 export interface JournalReader {
-  stats (): { pendingRows: number, pendingBytes: number, oldestPendingAgeMs: number, full: boolean }
+  /** What an accepted message survives. */
+  readonly durability: string
+  stats (): { pendingRows: number, pendingBytes: number, oldestPendingAgeMs: number, pressure: 'none' | 'high' | 'full' }
 }
 export interface RelayReader {
   stats (): { lastError: { kind: string } | null } | null
 }
 export interface RedisProbe {
   probe (): Promise<object>
+  readonly state: { breaker: string, lastError: { kind: string, code: string } | null }
 }
+/** How Redis is reached, without addresses and secrets. */
+export interface RedisFacts { tls: boolean, auth: string, topology: string }
 
 /** Without the database nothing can be accepted. Its deadline leaves room for a disk that is busy, not broken. */
 export function databaseCheck (database: DatabaseProbe): SampledCheck {
@@ -34,19 +40,32 @@ export function journalCheck (journal: JournalReader): ReadCheck {
     critical: true,
     shedsLoad: false,
     read: () => {
-      const { full, pendingRows, pendingBytes, oldestPendingAgeMs } = journal.stats()
-      const details = { pendingRows, pendingBytes, oldestPendingAgeMs }
-      return full ? { status: 'failed', kind: 'full', details } : { status: 'ok', details }
+      const { pressure, pendingRows, pendingBytes, oldestPendingAgeMs } = journal.stats()
+      const details = { durability: journal.durability, pendingRows, pendingBytes, oldestPendingAgeMs }
+      return pressure === 'full' ? { status: 'failed', kind: 'full', details } : { status: 'ok', details }
     }
   }
 }
 
+/** The soft mark before the hard one: operators hear of a backlog while everything is still accepted. */
+export function backlogCheck (journal: JournalReader): ReadCheck {
+  return {
+    name: 'backlog',
+    critical: false,
+    read: () => journal.stats().pressure === 'none' ? { status: 'ok' } : { status: 'failed', kind: 'high' }
+  }
+}
+
 /** Never critical: registrations are journaled while Redis is out. */
-export function redisCheck (redis: RedisProbe): SampledCheck {
+export function redisCheck (redis: RedisProbe, facts: RedisFacts | null = null): SampledCheck {
   return {
     name: 'redis',
     critical: false,
     check: () => redis.probe(),
+    describe: () => {
+      const { breaker, lastError } = redis.state
+      return { ...facts, breaker, lastError: lastError === null ? null : { kind: lastError.kind, code: lastError.code } }
+    },
     intervalMs: REDIS_INTERVAL_MS,
     timeoutMs: DEPENDENCY_TIMEOUT_MS
   }
@@ -59,6 +78,11 @@ export function absentRedisCheck (state: 'disabled' | 'invalid'): ReadCheck {
     critical: false,
     read: () => state === 'invalid' ? { status: 'failed', kind: 'configuration' } : { status: 'disabled' }
   }
+}
+
+/** How full the queue is. Fails with Redis, and where one of its keys is not what the protocol says. */
+export function queueCheck (readDepths: () => Promise<object>): SampledCheck {
+  return { name: 'queue', critical: false, check: readDepths, intervalMs: QUEUE_INTERVAL_MS, timeoutMs: DEPENDENCY_TIMEOUT_MS }
 }
 
 /** A Redis that answers a PING may still refuse to write: what counts is that messages arrive. */

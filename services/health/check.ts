@@ -26,6 +26,8 @@ interface CheckOptions {
 export interface SampledCheck extends CheckOptions {
   /** Fails by rejecting. A `kind` on the error is shown to authorised callers. Should stop when `signal` aborts. */
   check: (signal: AbortSignal) => Promise<unknown>
+  /** What is known without asking; beside what the last run returned, whether that succeeded or not. Synchronous, without I/O. */
+  describe?: () => Record<string, unknown>
   /** From the end of one run to the start of the next, give or take a tenth. Default 2000. */
   intervalMs?: number
   /** After this the run counts as failed, even where the promise never settles. Default 500. */

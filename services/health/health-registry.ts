@@ -76,7 +76,7 @@ export class HealthRegistry {
     const { clock, random } = this.#options
     const onResult = () => { this.#observe(entry) }
     const sampler = new Sampler<unknown>({ name, check: run, intervalMs, timeoutMs, clock, random, onResult })
-    const entry: Entry = { check, sampler, read: () => fromSampler(sampler), status: null, transitions: 0 }
+    const entry: Entry = { check, sampler, read: () => fromSampler(sampler, check.describe), status: null, transitions: 0 }
     return entry
   }
 
@@ -133,7 +133,7 @@ function readEntry (check: ReadCheck): Entry {
   return { check, sampler: null, read, status: null, transitions: 0 }
 }
 
-function fromSampler (sampler: Sampler<unknown>): Reading {
+function fromSampler (sampler: Sampler<unknown>, describe: SampledCheck['describe']): Reading {
   const { status, value, error, ageMs, latencyMs } = sampler.current
   const seen = ageMs !== Infinity
   return {
@@ -142,6 +142,6 @@ function fromSampler (sampler: Sampler<unknown>): Reading {
     latencyMs: seen ? latencyMs : null,
     ...(status === 'failed' ? { kind: kindOf(error) } : {}),
     ...(error === null ? {} : { error }),
-    ...(typeof value === 'object' && value !== null ? { details: { ...value } } : {})
+    ...(typeof value === 'object' && value !== null ? { details: { ...value, ...describe?.() } } : describe === undefined ? {} : { details: describe() })
   }
 }

@@ -11,6 +11,11 @@ export function requestId (header: Header): string {
   return typeof header === 'string' && REQUEST_ID.test(header) ? header : randomUUID()
 }
 
+/** The caller's `x-correlation-id`, which joins what several services do for one cause; without a sane one, the request's own id. */
+export function correlationId (header: Header, requestId: string): string {
+  return typeof header === 'string' && REQUEST_ID.test(header) ? header : requestId
+}
+
 /**
  * A valid W3C `traceparent`, or undefined: the specification says to ignore an invalid one.
  * @see https://www.w3.org/TR/trace-context/#traceparent-header

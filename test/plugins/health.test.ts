@@ -32,7 +32,7 @@ t.test('R7.1 the database and the journal are critical, on the real store', asyn
 
 t.test('R7.1 Redis: probed in the background, never critical', async (t) => {
   let probe = async () => ({ latencyMs: 1, role: 'master' })
-  const app = await build(t, (app) => app.decorate('redisGuard', { probe: () => probe() } as never))
+  const app = await build(t, (app) => app.decorate('redisGuard', { probe: () => probe(), state: { breaker: 'closed', lastError: null } } as never))
   await until(() => app.health.snapshot().status === 'healthy')
   t.match(app.health.snapshot().checks.redis, { status: 'ok', critical: false, details: { role: 'master' } })
   probe = async () => { throw Object.assign(new Error('refused'), { kind: 'transport' }) }

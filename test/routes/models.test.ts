@@ -318,10 +318,17 @@ t.test('R5.9 correlation id and trace context reach the event', async (t) => {
   const response = await post(api, validModel, { 'x-request-id': 'abc-123', traceparent })
   t.equal(response.headers['x-request-id'], 'abc-123')
   await post(api, { ...validModel, version: '4' }, { 'x-request-id': 'bad id\t', traceparent: '00-0-0-01' })
-  const [first, second] = await api.events()
-  t.match(first.payload.tags, { correlation_id: 'abc-123', traceparent })
-  t.match(second.payload.tags.correlation_id, /^[0-9a-f-]{36}$/)
-  t.notOk('traceparent' in second.payload.tags)
+  const joined = await post(api, { ...validModel, version: '5' }, { 'x-request-id': 'one', 'x-correlation-id': 'cause-7' })
+  t.match(joined.headers, { 'x-request-id': 'one', 'x-correlation-id': 'cause-7' })
+  const insane = await post(api, { ...validModel, version: '6' }, { 'x-request-id': 'two', 'x-correlation-id': 'a b' })
+  t.match(insane.headers, { 'x-correlation-id': 'two' })
+
+  const [first, second, third, fourth] = (await api.events()).map(({ payload }: any) => payload.tags)
+  t.match(first, { correlation_id: 'abc-123', traceparent })
+  t.match(second.correlation_id, /^[0-9a-f-]{36}$/)
+  t.notOk('traceparent' in second)
+  t.equal(third.correlation_id, 'cause-7')
+  t.equal(fourth.correlation_id, 'two')
 })
 
 t.test('R6.2 listing pages through every model, newest first, without gap or repeat', async (t) => {

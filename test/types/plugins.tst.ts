@@ -1,9 +1,13 @@
+import { Type } from '@sinclair/typebox'
 import fastify from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import type { Redis } from 'ioredis'
+import { Client } from 'pg'
 import { describe, expect, test } from 'tstyche'
 import { buildApp } from '../../app.ts'
-import { CircuitBreaker, config, health, pressure, publisher, redis, store } from '../../index.ts'
+import {
+  CircuitBreaker, auth, config, consumer, fromPg, health, metrics, openapi, pressure, protection, publisher, redis, store, tasks
+} from '../../index.ts'
 import type { ModelReadyMessage, Publisher } from '../../index.ts'
 import type { Config } from '../../services/config/load.ts'
 import type { RedisGuard } from '../../services/redis/guard.ts'
@@ -61,6 +65,11 @@ describe('store and publisher', () => {
     expect(app.publisher.publish).type.toBeCallableWith(message, { correlationId: 'c' })
     expect((await app.publisher.publish(message)).durability).type.toBe<'none' | 'node' | 'cluster'>()
     expect((await app.publisher.publish(message)).messageId).type.toBe<string>()
+    expect((await app.publisher.publish(message)).via).type.toBe<'queue' | 'journal' | 'log'>()
+  })
+  test('within a transaction of the caller', () => {
+    expect(app.publisher.publish).type.toBeCallableWith(message, undefined, { transaction: fromPg(new Client()) })
+    expect(app.publisher.publish).type.not.toBeCallableWith(message, undefined, { transaction: 'BEGIN' })
   })
   test('what must not compile', () => {
     expect(app.publisher.publish).type.not.toBeCallableWith()
@@ -75,6 +84,39 @@ describe('store and publisher', () => {
     expect(app.register).type.toBeCallableWith(publisher, { queueName: 'q', emptyRedisPolicy: 'ignore', retentionMs: 0 })
     expect(app.register).type.not.toBeCallableWith(publisher, { emptyRedisPolicy: 'sometimes' })
     expect(app.register).type.not.toBeCallableWith(publisher, { queue: 'q' })
+    expect(app.register).type.toBeCallableWith(publisher, { chain: ['queue', 'log'] })
+    expect(app.register).type.not.toBeCallableWith(publisher, { chain: ['redis'] })
+    expect(app.register).type.toBeCallableWith(store, { url: 'postgres://h/d', schema: 's', maxAgeMs: null })
+  })
+})
+
+describe('consumer and tasks', () => {
+  test('a handler is needed, and knows its message', () => {
+    expect(app.register).type.toBeCallableWith(consumer, { handler: async ({ message_id: id }: { message_id: string }) => id, concurrency: 5 })
+    expect(app.register).type.not.toBeCallableWith(consumer, {})
+    expect(app.register).type.not.toBeCallableWith(consumer, { handler: async () => {}, transport: 'kafka' })
+  })
+  test('a task is enqueued with what its schema says', () => {
+    const task = app.tasks.define('send-mail', async () => {}, { schema: Type.Object({ to: Type.String() }) })
+    expect(task.enqueue).type.toBeCallableWith({ to: 'a@b' })
+    expect(task.enqueue).type.not.toBeCallableWith({ to: 5 })
+    expect(app.register).type.toBeCallableWith(tasks, { concurrency: 2, work: false })
+  })
+})
+
+describe('access and operation', () => {
+  test('options', () => {
+    expect(app.register).type.toBeCallableWith(auth, { keys: [{ name: 'ci', scope: 'read', sha256: '' }] })
+    expect(app.register).type.not.toBeCallableWith(auth, { keys: [{ name: 'ci', scope: 'root', sha256: '' }] })
+    expect(app.register).type.toBeCallableWith(protection, { rateLimitMax: 5, corsOrigins: ['https://a'] })
+    expect(app.register).type.not.toBeCallableWith(protection, { rateLimit: 5 })
+    expect(app.register).type.toBeCallableWith(metrics, { mode: 'emf', intervalMs: 1000 })
+    expect(app.register).type.not.toBeCallableWith(metrics, { mode: 'statsd' })
+    expect(app.register).type.toBeCallableWith(openapi, { title: 'Mine', prefix: '/reference' })
+  })
+  test('a route chooses its scope', () => {
+    expect(app.get).type.toBeCallableWith('/', { config: { scope: 'admin' } }, async () => 'x')
+    expect(app.get).type.not.toBeCallableWith('/', { config: { scope: 'root' } }, async () => 'x')
   })
 })
 

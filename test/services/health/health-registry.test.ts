@@ -172,14 +172,17 @@ t.test('R7.1 a read that throws something strange is a failure, not a crash', as
 })
 
 t.test('R7.1 the built-in checks', async (t) => {
-  const stats = { pendingRows: 3, pendingBytes: 900, oldestPendingAgeMs: 50, full: false }
-  const journal = journalCheck({ stats: () => stats })
+  const stats = { pendingRows: 3, pendingBytes: 900, oldestPendingAgeMs: 50, pressure: 'none' as 'none' | 'full' }
+  const journal = journalCheck({ durability: 'node', stats: () => stats })
   t.match(journal, { name: 'journal', critical: true })
-  t.strictSame(journal.read(), { status: 'ok', details: { pendingRows: 3, pendingBytes: 900, oldestPendingAgeMs: 50 } })
-  stats.full = true
+  t.strictSame(journal.read(), { status: 'ok', details: { durability: 'node', pendingRows: 3, pendingBytes: 900, oldestPendingAgeMs: 50 } })
+  stats.pressure = 'full'
   t.match(journal.read(), { status: 'failed', kind: 'full' })
-  t.match(redisCheck({ probe: async () => ({}) }), { name: 'redis', critical: false })
-  t.ok(redisCheck({ probe: async () => ({}) }).timeoutMs! <= 2000, 'R7.2 Redis check ≤ 2 s')
+  const lastError = { kind: 'auth', code: 'WRONGPASS', message: 'canary' }
+  const redis = redisCheck({ probe: async () => ({}), state: { breaker: 'open', lastError } }, { tls: true, auth: 'token', topology: 'single' })
+  t.match(redis, { name: 'redis', critical: false })
+  t.ok(redis.timeoutMs! <= 2000, 'R7.2 Redis check ≤ 2 s')
+  t.strictSame(redis.describe!(), { tls: true, auth: 'token', topology: 'single', breaker: 'open', lastError: { kind: 'auth', code: 'WRONGPASS' } })
   t.match(absentRedisCheck('disabled').read(), { status: 'disabled' }, 'R1.3')
   t.match(absentRedisCheck('invalid').read(), { status: 'failed', kind: 'configuration' }, 'R1.6')
   t.match(databaseCheck({ check: async () => {} }), { name: 'database', critical: true })
