@@ -1,14 +1,21 @@
 import Fastify, { LogController } from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance, FastifyServerOptions } from 'fastify'
+import auth from './plugins/auth.ts'
 import config from './plugins/config.ts'
 import errors, { problemServerOptions } from './plugins/errors.ts'
 import health from './plugins/health.ts'
+import metrics from './plugins/metrics.ts'
+import openapi from './plugins/openapi.ts'
 import pressure from './plugins/pressure.ts'
+import protection from './plugins/protection.ts'
 import publisher from './plugins/publisher.ts'
 import redis from './plugins/redis.ts'
 import store from './plugins/store.ts'
 import healthRoutes from './routes/health/index.ts'
+import metricsRoutes from './routes/metrics/index.ts'
 import modelRoutes from './routes/models/index.ts'
+import operationsRoutes from './routes/ops/index.ts'
+import queueRoutes from './routes/queue/index.ts'
 
 export interface AppOptions {
   /** Where the configuration comes from. Default `process.env`. */
@@ -34,13 +41,20 @@ export async function buildApp ({ env = process.env, ...logging }: AppOptions = 
   try {
     await app.register(config, { env })
     await app.register(errors)
+    await app.register(auth)
     await app.register(store)
     await app.register(redis)
     await app.register(publisher)
     await app.register(health)
     await app.register(pressure)
+    await app.register(protection)
+    await app.register(openapi)
+    await app.register(metrics)
     await app.register(healthRoutes)
+    await app.register(metricsRoutes)
     await app.register(modelRoutes)
+    await app.register(queueRoutes)
+    await app.register(operationsRoutes, { env })
     return app
   } catch (err) {
     // What was opened before the failure must not keep the process alive.
