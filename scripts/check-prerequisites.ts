@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { findPostgresBinaries } from '../test/helpers/postgres-server.ts'
 import { complete } from './dev/processes.ts'
 import { disposable, findOnPath, findServer } from './dev/surroundings.ts'
 
@@ -7,13 +8,18 @@ const PYTHONS = ['/usr/bin/python3', 'python3']
 
 /** The Debian packages that the tests need and this machine lacks. */
 export function missingPackages (env: NodeJS.ProcessEnv): string[] {
-  const python = PYTHONS.some(name => spawnSync(name, ['-c', 'import redis'], { env }).status === 0)
-  return [...(findServer(env) === null ? ['redis-server'] : []), ...(python ? [] : ['python3-redis'])]
+  const present: [debianPackage: string, isHere: boolean][] = [
+    ['redis-server', findServer(env) !== null],
+    ['postgresql', findPostgresBinaries() !== null],
+    ['chromium', findOnPath('chromium', env) !== null],
+    ['python3-redis', PYTHONS.some(name => spawnSync(name, ['-c', 'import redis'], { env }).status === 0)]
+  ]
+  return present.filter(([, isHere]) => !isHere).map(([name]) => name)
 }
 
 /**
  * Installs them where that is nobody's own machine: as root on Debian, in a container or in CI. Elsewhere it says what to
- * install. The tests then start their Redis in containers, and those that need Python fail with the same hint.
+ * install. The tests then start their servers in containers, and those that need Python or Chromium fail with the same hint.
  */
 export async function provide (packages: string[], env: NodeJS.ProcessEnv, isDisposable = disposable): Promise<void> {
   if (packages.length === 0) return
