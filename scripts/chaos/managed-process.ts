@@ -40,7 +40,10 @@ export class ManagedProcess {
 
   start (env: NodeJS.ProcessEnv = {}): void {
     const { command, args } = this.#options
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.#options.env, ...env } })
+    // A test runner's own modules would come along, and they end the process at the signal of a full disk, which Node ignores.
+    const child = spawn('env', ['-u', 'NODE_OPTIONS', command, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.#options.env, ...env }
+    })
     child.stdout.pipe(this.#log, { end: false })
     child.stderr.pipe(this.#log, { end: false })
     child.on('error', (err) => { this.#log.write(`${err}\n`) })

@@ -67,6 +67,12 @@ export class RedisPair {
       /aof_rewrite_scheduled:0/.test(persistence) && /aof_last_bgrewrite_status:ok/.test(persistence)
   }
 
+  /** The replica has everything that the master has. For moments without traffic. */
+  async caughtUp (): Promise<void> {
+    const offset = async (server: RedisServer, name: string) => new RegExp(`${name}:(\\d+)`).exec(await server.cli('info', 'replication'))?.[1]
+    await until(async () => await this.#inStep() && await offset(this.#master, 'master_repl_offset') === await offset(this.#replica!, 'slave_repl_offset'), SYNC_TIMEOUT_MS)
+  }
+
   /**
    * The master dies while its replica lags: what only the master knew is gone, though it was acknowledged to the relay.
    * `meanwhile` is what happens during the lag.

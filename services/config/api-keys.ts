@@ -1,4 +1,4 @@
-import { isLoopback, unbracket } from './host.ts'
+import { hostFault, isLoopback, unbracket } from './host.ts'
 import type { Problems } from './problems.ts'
 
 /** What a key opens. `write` includes `read`, and `admin` both. */
@@ -30,6 +30,6 @@ export function readApiKeys (text: string | undefined, problems: Problems): ApiK
 /** Whoever can reach the port could do anything: without keys only this machine may, unless somebody says otherwise. */
 export function checkAccess ({ keys, host, disabled }: { keys: ApiKey[], host: string, disabled: boolean }, problems: Problems): void {
   if (keys.length > 0 && disabled) problems.add('FST_BRK_CONFIG_AUTH_CONFLICT', 'AUTH_DISABLED', 'API_KEYS is set, but AUTH_DISABLED is true: no request needs a key.')
-  if (keys.length > 0 || disabled || isLoopback(unbracket(host))) return
+  if (keys.length > 0 || disabled || hostFault(host) !== null || isLoopback(unbracket(host))) return
   problems.add('FST_BRK_CONFIG_AUTH_REQUIRED', 'API_KEYS', `HOST is ${host}, which others can reach, and there is no API key.`)
 }

@@ -19,9 +19,25 @@ t.test('an empty environment gives the documented defaults', async t => {
     tlsCaFile: null
   })
   const { connection, ...database } = config.database
-  t.same(database, { kind: 'sqlite', url: 'sqlite:./data/breakwater.db', path: './data/breakwater.db', allowNodeDurability: false })
+  t.same(database, { kind: 'sqlite', url: 'sqlite:./data/breakwater.db', path: './data/breakwater.db', allowNodeDurability: false, poolMax: 10 })
   t.equal(connection.reveal(), 'sqlite:./data/breakwater.db')
-  t.same(config.publisher, { queueName: 'hokusai:model_ready_queue', retentionMs: 900_000, maxRows: 1_000_000, maxBytes: 1_073_741_824, emptyRedisPolicy: 'replay' })
+  t.same(config.publisher, {
+    queueName: 'hokusai:model_ready_queue',
+    retentionMs: 900_000,
+    maxRows: 1_000_000,
+    maxBytes: 1_073_741_824,
+    maxAgeMs: null,
+    highRatio: 0.8,
+    emptyRedisPolicy: 'replay',
+    chain: ['journal'],
+    logAcknowledges: false,
+    minReplicas: 0,
+    replicaTimeoutMs: 1000,
+    transport: 'list',
+    streamMaxLength: null
+  })
+  t.same(config.access, { keys: [], rateLimitMax: 0, rateLimitWindowMs: 60_000, corsOrigins: [] })
+  t.same(config.metrics, { mode: 'prometheus' })
 })
 
 t.test('every variable is read', async t => {
@@ -42,13 +58,43 @@ t.test('every variable is read', async t => {
     JOURNAL_RETENTION_MS: '0',
     JOURNAL_MAX_ROWS: '1',
     JOURNAL_MAX_BYTES: '0002',
-    REDIS_EMPTY_POLICY: 'ignore'
+    JOURNAL_MAX_AGE_MS: '5',
+    JOURNAL_HIGH_PERCENT: '50',
+    REDIS_EMPTY_POLICY: 'ignore',
+    PUBLISHER: 'queue,journal,log',
+    PUBLISHER_LOG_ACKNOWLEDGES: 'yes',
+    PUBLISH_MIN_REPLICAS: '2',
+    PUBLISH_REPLICA_TIMEOUT_MS: '7',
+    QUEUE_TRANSPORT: 'stream',
+    QUEUE_STREAM_MAX_LENGTH: '9',
+    DATABASE_POOL_MAX: '3',
+    AUTH_DISABLED: 'true',
+    RATE_LIMIT_MAX: '11',
+    RATE_LIMIT_WINDOW_MS: '1000',
+    CORS_ORIGINS: 'https://a, https://b',
+    METRICS: 'emf'
   })
   t.same([errors, warnings], [[], []])
   t.same(config.process, { port: 0, host: '::', logLevel: 'debug', drainMs: 0 })
   t.match(config.redis, { required: true, bootBudgetMs: 0, commandTimeoutMs: 1, connectTimeoutMs: 2147483647, tlsCaFile: '/etc/ca.pem' })
-  t.match(config.database, { kind: 'sqlite', path: ':memory:', allowNodeDurability: true })
-  t.same(config.publisher, { queueName: 'q', retentionMs: 0, maxRows: 1, maxBytes: 2, emptyRedisPolicy: 'ignore' })
+  t.match(config.database, { kind: 'sqlite', path: ':memory:', allowNodeDurability: true, poolMax: 3 })
+  t.same(config.publisher, {
+    queueName: 'q',
+    retentionMs: 0,
+    maxRows: 1,
+    maxBytes: 2,
+    maxAgeMs: 5,
+    highRatio: 0.5,
+    emptyRedisPolicy: 'ignore',
+    chain: ['queue', 'journal', 'log'],
+    logAcknowledges: true,
+    minReplicas: 2,
+    replicaTimeoutMs: 7,
+    transport: 'stream',
+    streamMaxLength: 9
+  })
+  t.same(config.access, { keys: [], rateLimitMax: 11, rateLimitWindowMs: 1000, corsOrigins: ['https://a', 'https://b'] })
+  t.same(config.metrics, { mode: 'emf' })
 })
 
 t.test('R1.4 bad values are errors that name the variable', async t => {

@@ -22,7 +22,8 @@ type Check = Teardown & Pick<typeof t, 'equal' | 'fail'>
 
 /** A process that appends until it is killed, and what it said of each message. */
 function startWriter (t: Teardown, path: string, prefix: string, fileLimitKiB: number | null = null) {
-  const limit = fileLimitKiB === null ? '' : `ulimit -S -f ${fileLimitKiB}; `
+  // tap's own module would end the process at the signal of a full disk, which Node ignores.
+  const limit = fileLimitKiB === null ? '' : `unset NODE_OPTIONS; ulimit -S -f ${fileLimitKiB}; `
   const child = spawn('bash', ['-c', `${limit}exec "$0" "$@"`, process.execPath, WRITER, path, prefix], { stdio: ['ignore', 'pipe', 'ignore'] })
   const said = { accepted: [] as string[], refused: [] as string[] }
   const lines = createInterface({ input: child.stdout })
