@@ -6,7 +6,8 @@ import type { Teardown } from '../../../test/helpers/redis-server.ts'
 /** Stands before a server and holds back each of its replies for a while. Returns its port. */
 export async function startSlowProxy (t: Teardown, target: number, delayMs: () => number): Promise<number> {
   const server = createServer((client) => {
-    const upstream = connect(target, '127.0.0.1')
+    const upstream = connect(target, '127.0.0.1').setNoDelay(true)
+    client.setNoDelay(true)
     upstream.on('data', (bytes) => { setTimeout(() => { client.write(bytes) }, delayMs()) })
     client.on('data', (bytes) => { upstream.write(bytes) })
     for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
