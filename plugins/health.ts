@@ -21,7 +21,7 @@ interface Neighbours {
   publisher?: RelayReader
   config?: {
     redis: { resolution: { state: 'configured' | 'disabled' | 'invalid', target: RedisFacts | null } }
-    publisher: { queueName: string }
+    publisher: { queueName: string, transport: 'list' | 'stream' }
   }
 }
 
@@ -45,7 +45,8 @@ function builtinChecks (fastify: FastifyInstance): HealthCheck[] {
   else if (redisGuard === null) checks.push(absentRedisCheck(config?.redis.resolution.state === 'invalid' ? 'invalid' : 'disabled'))
   if (publisher !== undefined) checks.push(relayCheck(publisher))
   if (publisher !== undefined && redisGuard && config !== undefined) {
-    checks.push(queueCheck(() => readDepths(redisGuard.client, config.publisher.queueName)))
+    const { queueName, transport } = config.publisher
+    checks.push(queueCheck(() => readDepths(redisGuard.client, queueName, transport)))
   }
   return checks
 }
