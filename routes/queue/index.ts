@@ -20,7 +20,7 @@ const MAX_BODY_BYTES = 512 * 1024
 /** Of each part of an answer; the guard's own deadline is usually shorter. */
 const TIMEOUT_MS = 2000
 const tags = ['queue']
-/** Messages may be confidential, and a purge is for good. */
+/** A replay makes consumers work again, and a purge is for good. Looking needs no more than other reads. */
 const config = { scope: 'admin' } as const
 const limits = { config, bodyLimit: MAX_BODY_BYTES, attachValidation: true }
 const batch = { tags, body: SelectionRequest, response: responses({ 200: SettledBatch }) }
@@ -39,12 +39,10 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   }, async () => ({ ...await administration.overview(), relay: relayOf(fastify) }))
 
   fastify.get('/queue/dead-letters', {
-    config,
     schema: { operationId: 'listDeadLetters', tags, summary: 'Dead letters of both sides, newest first', querystring: ListQuery, response: responses({ 200: DeadLetterPage }) }
   }, async (request) => await administration.list(request.query as LetterFilter & typeof request.query))
 
   fastify.get('/queue/dead-letters/:id', {
-    config,
     schema: { operationId: 'getDeadLetter', tags, summary: 'One dead letter, with the message', params: IdParams, response: responses({ 200: DeadLetter }) }
   }, async (request) => await administration.find(request.params.id))
 
