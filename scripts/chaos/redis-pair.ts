@@ -112,7 +112,10 @@ export class RedisPair {
 
   /** Background saves fail, so the server refuses writes (MISCONF) until one succeeds or nobody asks for saves. */
   async breakSaves (): Promise<void> {
-    await mkdir(join(this.#master.directory, 'dump.rdb'), { recursive: true })
+    const file = join(this.#master.directory, 'dump.rdb')
+    // One that was saved before the fault may lie there.
+    await rm(file, { recursive: true, force: true })
+    await mkdir(file)
     await this.#master.cli('config', 'set', 'save', '3600 1')
     await this.#master.cli('bgsave', 'schedule')
   }
