@@ -207,6 +207,7 @@ t.test('R10.4 dead letters are shown as text, replayed and purged, with a key th
   t.equal(await page.locator('#letters img, dialog img').count(), 0, 'a name is text')
 
   await page.getByRole('button', { name: `Show ${MARKUP}` }).click()
+  await page.locator('#letter-payload', { hasText: 'message_id' }).waitFor()
   t.equal(await page.locator('#letter-payload').textContent(), JSON.stringify(JSON.parse(body(MARKUP)), null, 2))
   t.match(await page.locator('#letter-facts').textContent(), `Error: refused ${MARKUP}`)
   for (let count = 0; count < 6; count++) {
