@@ -50,7 +50,8 @@ export class Recoverer {
       onRecovered(recovered)
       this.#arm(recovered.abandoned > 0 ? Math.min(NEXT_MS, pauseMs) : pauseMs)
     } catch (err) {
-      onError(err)
+      // A consumer that ends closes its connection under a recovery that is under way.
+      if (!this.#stopped) onError(err)
       this.#arm(pauseMs)
     }
   }
