@@ -7,7 +7,7 @@ import { startFaultProxy } from '../../test/helpers/fault-proxy.ts'
 import { startRedis } from '../../test/helpers/redis-server.ts'
 import type { RedisServer, Teardown } from '../../test/helpers/redis-server.ts'
 import { until } from '../../test/helpers/until.ts'
-import { startSlowProxy } from '../../test/services/cache/slow-proxy.ts'
+import { startSlowProxy } from '../../test/helpers/slow-proxy.ts'
 
 /**
  * What `cache.wrap` adds to its origin in each state of Redis: both are called in turn by the same callers in the same run, so that a

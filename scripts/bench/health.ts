@@ -4,8 +4,8 @@ import autocannon from 'autocannon'
 import { Redis } from 'ioredis'
 import { startRedis } from '../../test/helpers/redis-server.ts'
 import type { RedisServer } from '../../test/helpers/redis-server.ts'
+import { startSlowProxy } from '../../test/helpers/slow-proxy.ts'
 import { until } from '../../test/helpers/until.ts'
-import { startSlowProxy } from './health/slow-proxy.ts'
 import { Cleanup, median, startServer } from './service.ts'
 
 /**

@@ -8,7 +8,7 @@ import { startFaultProxy } from '../../helpers/fault-proxy.ts'
 import { startRedis } from '../../helpers/redis-server.ts'
 import type { RedisServer } from '../../helpers/redis-server.ts'
 import { until } from '../../helpers/until.ts'
-import { startSlowProxy } from './slow-proxy.ts'
+import { startSlowProxy } from '../../helpers/slow-proxy.ts'
 import { counting, quantile, world } from './world.ts'
 
 /** As in production. */

@@ -3,6 +3,7 @@ import { Cluster } from 'ioredis'
 import t from 'tap'
 import { slotKey, watermarkKey } from '../../../services/queue/keys.ts'
 import type { Connection } from '../../../services/relay/transport/redis-transport.ts'
+import { connectionOf } from '../../helpers/plain-connection.ts'
 import { startRedisCluster } from '../../helpers/redis-cluster.ts'
 import type { ClusterNode, RedisCluster } from '../../helpers/redis-cluster.ts'
 import type { Teardown } from '../../helpers/redis-server.ts'
@@ -10,7 +11,7 @@ import { until } from '../../helpers/until.ts'
 import { QUEUE, startRelay, startTraffic } from './setup.ts'
 import type { Setup } from './setup.ts'
 
-/** ioredis' own cluster client: bounded, no queue, nothing resent. A new connection to any node may mean a new master. */
+/** ioredis' own cluster client: bounded, no queue, nothing resent. */
 function clusterConnection (t: Teardown, cluster: RedisCluster): Connection {
   const client = new Cluster(cluster.nodes.map(({ host, port }) => ({ host, port })), {
     enableOfflineQueue: false,
@@ -22,25 +23,7 @@ function clusterConnection (t: Teardown, cluster: RedisCluster): Connection {
     clusterRetryStrategy: () => 50,
     redisOptions: { commandTimeout: 500, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, connectTimeout: 500 }
   })
-  const listeners = new Set<() => void>()
-  let epoch = 0
-  const connected = () => {
-    epoch++
-    for (const listener of listeners) listener()
-  }
-  client.on('error', () => {})
-  client.on('ready', connected)
-  client.on('+node', (node) => { node.on('ready', connected) })
-  t.teardown(() => client.disconnect())
-  return {
-    client,
-    get connectionEpoch () { return epoch },
-    isHealthy: () => client.status === 'ready',
-    onReady (listener) {
-      listeners.add(listener)
-      return () => { listeners.delete(listener) }
-    }
-  }
+  return connectionOf(t, client)
 }
 
 async function start (t: Teardown, cluster: RedisCluster, setup: Setup = {}) {
