@@ -85,7 +85,10 @@ export class GuardedRedis extends BoundedRedis {
     }
     const pending = this.#traffic.begin(command, blockingTimeoutMs(command), this)
     ;(command as GuardedCommand)[PENDING] = pending
-    if (this.status === 'ready') pending.chunksAtSend = this.chunks
+    if (this.status === 'ready') {
+      pending.chunksAtSend = this.chunks
+      this.cork()
+    }
     if (stream === undefined) this.#followTransaction(command.name.toLowerCase())
     return super.sendCommand(command, stream)
   }

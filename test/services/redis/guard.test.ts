@@ -75,6 +75,27 @@ t.test('R3.1 a drop-in ioredis client: every kind of command passes the choke po
   t.equal(guard.breaker.state, 'closed', 'R3.6 mistakes of callers open nothing')
 })
 
+t.test('what is sent in one turn of the event loop goes out in one write, in the order in which it was sent', async (t) => {
+  const server = await startRedis(t)
+  const { client } = await healthyGuard(t, server.url)
+  const chunks: string[] = []
+  client.stream.on('data', () => { chunks.push('reply') })
+  const replies = Promise.all([
+    client.set('list', 'a'),
+    client.append('list', 'b'),
+    client.pipeline().append('list', 'c').append('list', 'd').exec(),
+    client.append('list', 'e'),
+    client.multi().append('list', 'f').exec(),
+    ...Array.from({ length: 100 }, () => client.get('list'))
+  ])
+  t.equal(client.stream.writableCorked, 1, 'nothing has gone out before the turn ends')
+  t.equal((await replies).at(-1), 'abcdef', 'six writes in order')
+  t.equal(client.stream.writableCorked, 0)
+  t.ok(chunks.length < 10, `106 replies came in ${chunks.length} pieces, because the questions did`)
+  client.stream.destroy()
+  await t.rejects(Promise.all([client.get('list')]), { kind: 'transport' }, 'a line that breaks in the same turn is no exception')
+})
+
 t.test('R3.6 reply errors stay reply errors, and say what they mean; arguments are gone', async (t) => {
   const server = await startRedis(t)
   const { client, breaker } = await healthyGuard(t, server.url)
