@@ -20,7 +20,7 @@ const YEAR_MS = 365 * 86_400_000
 const Milliseconds = (minimum: number, description: string) => Type.Integer({ minimum, maximum: YEAR_MS, description })
 const Bytes = (minimum: number, description: string) => Type.Integer({ minimum, description })
 
-const CacheOptionsSchema = Type.Object({
+export const CacheOptionsSchema = Type.Object({
   namespace: Type.String({ minLength: 1, description: 'The Redis client with this namespace. Default: the one without.' }),
   keyPrefix: Type.String({ minLength: 1, pattern: '^[^#/]+$', description: 'First part of all keys. Default `breakwater:cache`.' }),
   codec: Type.Object({}, { description: '`{ encode (value), decode (text) }`. Default: JSON.' }),

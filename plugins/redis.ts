@@ -4,15 +4,23 @@ import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync, FastifyPluginCallback } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { resolveRedisTarget } from '../services/config/redis-target.ts'
 import type { RedisTarget } from '../services/config/redis-target.ts'
+import type { CredentialProvider } from '../services/credentials/provider.ts'
 import type { CircuitBreakerOptions } from '../services/resilience/circuit-breaker.ts'
 import { RedisGuard } from '../services/redis/guard.ts'
-import { Secret } from '../services/config/secret.ts'
+import { optionsOf, targetOf } from '../services/redis/lent-client.ts'
 import type { Config } from '../services/config/load.ts'
 import type {} from './config.ts'
 import { OptionInvalid, parsePluginOptions } from './options.ts'
+
+export { elastiCacheIam } from '../services/credentials/elasticache-iam.ts'
+export type { AwsCredentials, ElastiCacheIamOptions } from '../services/credentials/elasticache-iam.ts'
+export type { CredentialProvider, Credentials } from '../services/credentials/provider.ts'
+export { secretsManager } from '../services/credentials/secrets-manager.ts'
+export type { SecretOptions } from '../services/credentials/secrets-manager.ts'
+export { Secret } from '../services/config/secret.ts'
 
 // The value import leaves the declaration file, and its augmentation of `fastify.redis` with it: this keeps both.
 export type { FastifyRedis } from '@fastify/redis'
@@ -26,7 +34,7 @@ declare module 'fastify' {
   }
 }
 
-const RedisPluginOptionsSchema = Type.Object({
+export const RedisPluginOptionsSchema = Type.Object({
   target: Type.Union([Type.String({ minLength: 1 }), Type.Object({})], {
     description: 'A URL in one of the forms of docs/configuration.md, or a resolved target. Default: `fastify.config.redis`.'
   }),
@@ -35,15 +43,21 @@ const RedisPluginOptionsSchema = Type.Object({
   bootBudgetMs: Type.Integer({ minimum: 0, description: 'How long the boot waits for Redis; it never fails because of it. 0: not at all. Default: REDIS_BOOT_BUDGET_MS.' }),
   commandTimeoutMs: Type.Integer({ minimum: 1, description: 'Deadline of every command. Default: REDIS_COMMAND_TIMEOUT_MS.' }),
   connectTimeoutMs: Type.Integer({ minimum: 1, description: 'Deadline of every attempt to connect. Default: REDIS_CONNECT_TIMEOUT_MS.' }),
+  retries: Type.Integer({ minimum: 0, description: 'Further attempts of a command that failed, within its deadline. Default: REDIS_RETRIES.' }),
+  retryAmbiguous: Type.Union([Type.Literal('read'), Type.Literal('idempotent')], {
+    description: 'What is repeated although it may have been executed: what changes nothing, or also what leaves the same. Default `read`.'
+  }),
   tlsCaFile: Type.String({ minLength: 1, description: 'Certificate authority (PEM file) to trust. Default: REDIS_TLS_CA_FILE.' }),
+  credentials: Type.Object({}, { description: 'Where user and password come from: `secretsManager()`, `elastiCacheIam()`, or a provider of your own. Default: what the target says.' }),
   breaker: Type.Object({}, { description: 'Options of the circuit breaker; see docs/circuit-breaker.md.' }),
   redisOptions: Type.Object({}, { description: 'More options of ioredis, such as `keyPrefix`; docs/redis-client.md lists those that are forced.' })
 }, { additionalProperties: false })
 
 /** Every option has a default; without the config plugin, that of its variable. */
-export type RedisPluginOptions = Partial<Omit<Static<typeof RedisPluginOptionsSchema>, 'target' | 'client' | 'breaker' | 'redisOptions'>> & {
+export type RedisPluginOptions = Partial<Omit<Static<typeof RedisPluginOptionsSchema>, 'target' | 'client' | 'credentials' | 'breaker' | 'redisOptions'>> & {
   target?: string | RedisTarget
-  client?: Redis
+  client?: Redis | Cluster
+  credentials?: CredentialProvider
   breaker?: CircuitBreakerOptions
   redisOptions?: Redis['options']
 }
@@ -67,10 +81,13 @@ const plugin: FastifyPluginAsync<RedisPluginOptions> = async (fastify, options) 
     : new RedisGuard({
       target,
       name: namespace === undefined ? 'breakwater' : `breakwater-${namespace}`,
-      commandTimeoutMs: given.commandTimeoutMs ?? config?.commandTimeoutMs,
-      connectTimeoutMs: given.connectTimeoutMs ?? config?.connectTimeoutMs,
+      commandTimeoutMs: given.commandTimeoutMs ?? given.redisOptions?.commandTimeout ?? config?.commandTimeoutMs,
+      connectTimeoutMs: given.connectTimeoutMs ?? given.redisOptions?.connectTimeout ?? config?.connectTimeoutMs,
+      retries: given.retries ?? config?.retries,
+      retryAmbiguous: given.retryAmbiguous,
       tls: { ca: readCertificateAuthority(fastify, given, config) },
-      redisOptions: { ...client === undefined ? {} : inherited(client), ...given.redisOptions },
+      redisOptions: { ...client === undefined ? {} : optionsOf(client), ...given.redisOptions },
+      credentials: given.credentials,
       breaker: given.breaker,
       logger: fastify.log.child({ component: 'redis' })
     })
@@ -78,7 +95,7 @@ const plugin: FastifyPluginAsync<RedisPluginOptions> = async (fastify, options) 
   if (guard === null) return
   fastify.addHook('onClose', () => guard.close())
   const budgetMs = given.bootBudgetMs ?? config?.bootBudgetMs ?? 1000
-  await fastify.register(fp(withinBudget(guard.client, budgetMs), { name: '@fastify/redis', fastify: '5.x' }), namespace === undefined ? {} : { namespace })
+  await fastify.register(fp(withinBudget(guard, budgetMs), { name: '@fastify/redis', fastify: '5.x' }), namespace === undefined ? {} : { namespace })
 }
 
 function readTarget ({ target, client }: RedisPluginOptions, config: RedisConfig | null): RedisTarget | null {
@@ -125,14 +142,17 @@ function decorateGuard (fastify: FastifyInstance, guard: RedisGuard | null, name
 }
 
 /**
- * @fastify/redis decorates, and would then wait until Redis answers. It gets the budget; what it says after that is ignored. A function
- * of our own goes by its name, because `fp()` on theirs would overwrite its metadata for the whole process.
+ * @fastify/redis decorates, and would then wait until Redis answers. It gets the budget, unless it is plain that waiting does not help; what
+ * it says after that is ignored. A function of our own goes by its name, because `fp()` on theirs would overwrite its metadata for the whole process.
  */
-function withinBudget (client: Redis, budgetMs: number): FastifyPluginCallback<{ namespace?: string }> {
+function withinBudget (guard: RedisGuard, budgetMs: number): FastifyPluginCallback<{ namespace?: string }> {
+  const { client } = guard
   return (fastify, { namespace }, done) => {
     const timer = setTimeout(settle, budgetMs)
+    const off = guard.onHopeless(() => settle())
     function settle (error?: Error | null): void {
       clearTimeout(timer)
+      off()
       done(error ?? undefined)
       done = () => {}
     }
@@ -141,27 +161,6 @@ function withinBudget (client: Redis, budgetMs: number): FastifyPluginCallback<{
       settle(client.status === 'end' ? null : error)
     })
   }
-}
-
-function targetOf ({ options }: Redis): RedisTarget {
-  const { path = null, host = null, port = null, tls, db = 0, username, password } = options
-  return {
-    scheme: path !== null ? 'unix' : tls === undefined ? 'redis' : 'rediss',
-    host: path === null ? host : null,
-    port: path === null ? port : null,
-    path,
-    tls: tls !== undefined,
-    db,
-    username: username ?? null,
-    password: password === undefined || password === null ? null : new Secret(password),
-    auth: password === undefined || password === null ? 'none' : 'token',
-    topology: 'single',
-    sources: {}
-  }
-}
-
-function inherited ({ options: { keyPrefix, tls } }: Redis): Redis['options'] {
-  return { ...keyPrefix === undefined ? {} : { keyPrefix }, ...tls === undefined ? {} : { tls } }
 }
 
 export default fp(plugin, { name: 'breakwater-redis', fastify: '5.x' })

@@ -3,17 +3,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { loadConfig } from '../services/config/load.ts'
-import type { Config } from '../services/config/load.ts'
-import type { RedisTarget } from '../services/config/redis-target.ts'
 import { Consumer } from '../services/consumer/consumer.ts'
 import type { Handler } from '../services/consumer/consumer.ts'
 import { RedisDeduplication } from '../services/consumer/deduplication.ts'
 import { ListSource } from '../services/consumer/list/list-source.ts'
-import type { Logger } from '../services/observability/logger.ts'
-import { clientOptions } from '../services/redis/client-options.ts'
+import { tracedHandler } from '../services/consumer/traced-handler.ts'
+import { openTracing } from '../services/observability/tracing/open-tracing.ts'
+import { QueueTracing } from '../services/observability/tracing/queue-tracing.ts'
+import { RedisGuard } from '../services/redis/guard.ts'
 
 const USAGE = `Takes messages from the queue and prints one JSON line for each.
 
@@ -48,27 +47,32 @@ const options = {
   help: { type: 'boolean', default: false }
 } as const
 
+const COMMAND_TIMEOUT_MS = 2000
+
 /** @returns the exit code: 0 good, 1 bad. */
 export async function consume (args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const flags = readFlags(args)
   if (typeof flags === 'string') return say(process.stderr, flags, 1)
   if (flags.help) return say(process.stdout, USAGE, 0)
-  const { config, errors } = loadConfig(env)
+  // It listens nowhere and opens no database: what is wrong with those does not matter here, and an image sets both.
+  const { config, errors } = loadConfig({ ...env, HOST: '', DATABASE_URL: '', ECS_CONTAINER_METADATA_URI_V4: '' })
   const { target } = config.redis.resolution
   if (errors.length > 0) return say(process.stderr, errors.map(e => `${e.message} ${e.remedy}\n`).join(''), 1)
   if (target === null) return say(process.stderr, 'There is no Redis to consume from: set REDIS_URL.\n', 1)
 
   const logger = pino({ name: 'consume', level: config.process.logLevel }, pino.destination({ dest: 2, sync: true }))
   const handler = await loadHandler(flags.handler)
-  const clients = { client: connect(target, config.redis, logger), blocking: connect(target, config.redis, logger) }
+  const { connectTimeoutMs, tlsCaFile } = config.redis
+  const guard = new RedisGuard({ target, name: 'consume', commandTimeoutMs: COMMAND_TIMEOUT_MS, connectTimeoutMs, tls: tlsCaFile === null ? {} : { ca: readFileSync(tlsCaFile) }, logger })
+  const clients = { client: guard.client, blocking: guard.spawn('wait', { blocking: true }).client }
   const queue = flags.queue ?? config.publisher.queueName
+  const session = config.tracing === null ? null : await openTracing({ ...config.tracing, logger })
   // Without a server the consumer waits for one; the connections keep trying.
-  const connected = Object.values(clients).map(client => client.connect().catch(() => {}))
-  await Promise.race([Promise.all(connected), delay(config.redis.connectTimeoutMs)])
-  const source = new ListSource({ ...clients, queue })
+  await Promise.race([new Promise<void>(resolve => { guard.onReady(resolve) }), delay(connectTimeoutMs)])
+  const source = new ListSource({ ...clients, queue, cluster: guard.cluster !== null })
   const consumer = new Consumer({
     source,
-    handler,
+    handler: session === null ? handler : tracedHandler(handler, new QueueTracing(session.tracing, queue)),
     concurrency: flags.concurrency,
     maxAttempts: flags.attempts,
     timeoutMs: flags.timeout,
@@ -82,7 +86,7 @@ export async function consume (args: string[], env: NodeJS.ProcessEnv): Promise<
     await consumer.run({ count: flags.count, untilEmpty: flags.drain })
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop)
-    for (const client of Object.values(clients)) client.disconnect()
+    await Promise.all([guard.close(), session?.close()])
   }
   return 0
 }
@@ -99,20 +103,6 @@ function readFlags (args: string[]) {
   } catch (err) {
     return `${(err as Error).message}\n\n${USAGE}`
   }
-}
-
-function connect (target: RedisTarget, { connectTimeoutMs, tlsCaFile }: Config['redis'], logger: Logger): Redis {
-  const client = new Redis({
-    ...clientOptions(target, 'consumer', tlsCaFile === null ? {} : { ca: readFileSync(tlsCaFile) }),
-    ...(target.password === null ? {} : { password: target.password.reveal() }),
-    lazyConnect: true,
-    connectTimeout: connectTimeoutMs,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: attempt => Math.min(50 * attempt, 1000)
-  })
-  client.on('error', err => logger.debug({ err }, 'connection failed'))
-  return client
 }
 
 async function loadHandler (file: string | undefined): Promise<Handler> {

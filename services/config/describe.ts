@@ -1,4 +1,5 @@
 import { bracket } from './host.ts'
+import { listNodes } from './redis-sentinel.ts'
 import type { RedisResolution, RedisTarget } from './redis-target.ts'
 
 /** The resolved target without secrets, as `doctor --json` prints it. Null where there is nothing. */
@@ -28,14 +29,16 @@ export function describeRedis ({ state, target }: RedisResolution): RedisDescrip
 /** The fields of the one line that is logged at startup (R1.7). */
 export function startupLine (resolution: RedisResolution): Record<string, unknown> {
   const { state, scheme, host, port, path, tls, db, topology, auth, sources } = describeRedis(resolution)
+  const { sentinel } = resolution.target ?? {}
   if (state !== 'configured') return { state }
-  return { state, scheme, ...(path === null ? { host, port } : { path }), tls, db, topology, auth, sources }
+  return { state, scheme, ...(sentinel !== undefined ? { sentinels: listNodes(sentinel.nodes), master: sentinel.master } : path === null ? { host, port } : { path }), tls, db, topology, auth, sources }
 }
 
 /** An address that can be shown: `rediss://app:***@cache.example.com:6379/0`. */
-export function maskedUrl ({ scheme, host, port, path, db, username, password }: RedisTarget): string {
+export function maskedUrl ({ scheme, host, port, path, db, username, auth, sentinel }: RedisTarget): string {
   const user = encodeURIComponent((username ?? '').toWellFormed())
-  const credentials = password !== null ? `${user}:***@` : username !== null ? `${user}@` : ''
+  const credentials = auth !== 'none' ? `${user}:***@` : username !== null ? `${user}@` : ''
+  if (sentinel !== undefined) return `${scheme}+sentinel://${credentials}${listNodes(sentinel.nodes)}/${encodeURIComponent(sentinel.master)}/${db}`
   return path !== null
     ? `unix://${credentials}${path}?db=${db}`
     : `${scheme}://${credentials}${bracket(host!)}:${port}/${db}`

@@ -1,4 +1,5 @@
 import type { ReadCheck, SampledCheck } from './check.ts'
+import { WritesRefused } from './errors.ts'
 
 const DATABASE_INTERVAL_MS = 2000
 /** Half of the usual: its return is what operators wait for, and a PING costs nothing. */
@@ -17,7 +18,7 @@ export interface RelayReader {
 }
 export interface RedisProbe {
   probe (): Promise<object>
-  readonly state: { breaker: string, lastError: { kind: string, code: string } | null }
+  readonly state: { breaker: string, writes?: string, lastError: { kind: string, code: string } | null }
 }
 /** How Redis is reached, without addresses and secrets. */
 export interface RedisFacts { tls: boolean, auth: string, topology: string }
@@ -56,15 +57,20 @@ export function backlogCheck (journal: JournalReader): ReadCheck {
   }
 }
 
-/** Never critical: registrations are journaled while Redis is out. */
+/** Never critical: registrations are journaled while Redis is out. A Redis that refuses writes is no queue, though it answers. */
 export function redisCheck (redis: RedisProbe, facts: RedisFacts | null = null): SampledCheck {
   return {
     name: 'redis',
     critical: false,
-    check: () => redis.probe(),
+    check: async () => {
+      const facts = await redis.probe()
+      const { writes = 'closed', lastError } = redis.state
+      if (writes !== 'closed') throw new WritesRefused(lastError?.code ?? 'unknown')
+      return facts
+    },
     describe: () => {
-      const { breaker, lastError } = redis.state
-      return { ...facts, breaker, lastError: lastError === null ? null : { kind: lastError.kind, code: lastError.code } }
+      const { breaker, writes, lastError } = redis.state
+      return { ...facts, breaker, ...writes === undefined ? {} : { writes }, lastError: lastError === null ? null : { kind: lastError.kind, code: lastError.code } }
     },
     intervalMs: REDIS_INTERVAL_MS,
     timeoutMs: DEPENDENCY_TIMEOUT_MS

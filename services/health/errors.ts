@@ -13,3 +13,14 @@ export const HealthCheckInvalid = createError<[string, string]>(
   'The health check "%s" cannot be registered: %s.',
   500
 )
+
+const WritesRefusedBase = createError<[string]>(
+  'FST_BRK_HEALTH_WRITES_REFUSED',
+  'writes refused: %s. Redis answers and serves reads; look at its memory, its disk and its replication.',
+  503
+)
+
+/** Redis answers, and takes no writes: READONLY, OOM, MISCONF or NOREPLICAS. */
+export class WritesRefused extends WritesRefusedBase {
+  readonly kind = 'overload'
+}

@@ -4,7 +4,7 @@ import { assertUsable, kindOf } from './check.ts'
 import type { CheckResult, CheckStatus, HealthCheck, ReadCheck, SampledCheck } from './check.ts'
 import { HealthCheckExists } from './errors.ts'
 import { summarise } from './snapshot.ts'
-import type { CheckSnapshot, HealthSnapshot } from './snapshot.ts'
+import type { CheckSnapshot, HealthSnapshot, HealthVerdict } from './snapshot.ts'
 
 export interface HealthRegistryOptions {
   logger: Logger
@@ -21,6 +21,8 @@ type Reading = CheckResult & { ageMs: number | null, latencyMs: number | null }
 interface Entry {
   check: HealthCheck
   read: () => Reading
+  /** The status of `read()`, for a fraction of its price. */
+  look: () => CheckStatus
   sampler: Sampler<unknown> | null
   status: CheckStatus | null
   transitions: number
@@ -35,6 +37,8 @@ export class HealthRegistry {
   readonly #entries = new Map<string, Entry>()
   #timer: NodeJS.Timeout | null = null
   #draining = false
+  /** Null: something has changed since the last one. */
+  #verdict: HealthVerdict | null = null
 
   constructor (options: HealthRegistryOptions) {
     this.#options = options
@@ -46,6 +50,7 @@ export class HealthRegistry {
     if (this.#entries.has(check.name)) throw new HealthCheckExists(check.name)
     const entry = 'read' in check ? readEntry(check) : this.#sampledEntry(check)
     this.#entries.set(check.name, entry)
+    this.#verdict = null
     if (this.#timer !== null) entry.sampler?.start()
   }
 
@@ -64,6 +69,7 @@ export class HealthRegistry {
   /** From now on the service is not ready, whatever its checks say: it will close soon. */
   drain (): void {
     this.#draining = true
+    this.#verdict = null
   }
 
   /** Synchronous, without I/O, in microseconds. */
@@ -71,12 +77,26 @@ export class HealthRegistry {
     return summarise(Object.fromEntries(this.#observeAll()), this.#draining)
   }
 
+  /** The public part of {@link HealthRegistry.snapshot}, as fresh, but made only when a status has changed: for answers to probes. */
+  verdict (): HealthVerdict {
+    for (const entry of this.#entries.values()) {
+      if (entry.look() !== entry.status) this.#observe(entry)
+    }
+    this.#verdict ??= this.#judge()
+    return this.#verdict
+  }
+
+  #judge (): HealthVerdict {
+    const { status, ready, inService, reason, checks } = this.snapshot()
+    return { status, ready, inService, reason, checks: Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check.status])) }
+  }
+
   #sampledEntry (check: SampledCheck): Entry {
     const { name, check: run, intervalMs, timeoutMs } = check
     const { clock, random } = this.#options
     const onResult = () => { this.#observe(entry) }
     const sampler = new Sampler<unknown>({ name, check: run, intervalMs, timeoutMs, clock, random, onResult })
-    const entry: Entry = { check, sampler, read: () => fromSampler(sampler, check.describe), status: null, transitions: 0 }
+    const entry: Entry = { check, sampler, read: () => fromSampler(sampler, check.describe), look: () => sampler.status, status: null, transitions: 0 }
     return entry
   }
 
@@ -104,6 +124,7 @@ export class HealthRegistry {
   #transition (entry: Entry, { status, kind, error }: Reading): void {
     const from = entry.status
     entry.status = status
+    this.#verdict = null
     // Never looked at is where every sampled check begins: no news.
     if (from === null && status === 'unknown') return
     const first = from === null || (from === 'unknown' && entry.transitions === 0)
@@ -130,7 +151,14 @@ function readEntry (check: ReadCheck): Entry {
       return { status: 'failed', kind: kindOf(error), error, ageMs: 0, latencyMs: null }
     }
   }
-  return { check, sampler: null, read, status: null, transitions: 0 }
+  const look = (): CheckStatus => {
+    try {
+      return check.read().status
+    } catch {
+      return 'failed'
+    }
+  }
+  return { check, sampler: null, read, look, status: null, transitions: 0 }
 }
 
 function fromSampler (sampler: Sampler<unknown>, describe: SampledCheck['describe']): Reading {

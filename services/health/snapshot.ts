@@ -30,6 +30,11 @@ export interface HealthSnapshot {
   checks: Record<string, CheckSnapshot>
 }
 
+/** What the public may know. The same object as long as it is true, so that what is made of it can be kept. */
+export interface HealthVerdict extends Pick<HealthSnapshot, 'status' | 'ready' | 'inService' | 'reason'> {
+  checks: Readonly<Record<string, CheckStatus>>
+}
+
 /** Judges the service by its checks. */
 export function summarise (checks: Record<string, CheckSnapshot>, draining: boolean): HealthSnapshot {
   const all = Object.values(checks)

@@ -1,43 +1,15 @@
 import { Redis } from 'ioredis'
 import type { Command, RedisOptions } from 'ioredis'
+import { Authentication } from './authentication.ts'
 import { classify, withoutArguments } from './classify.ts'
-import type { Classification } from './classify.ts'
+import type { ConnectionListener, ConnectionSettings } from './connection-settings.ts'
 import { RedisConnectionFailed } from './errors.ts'
+import { forcedOptions, withoutResending } from './forced-options.ts'
 import { ReconnectBackoff } from './reconnect-backoff.ts'
 import type { RedisStatus, WriteableStream } from './ioredis-internals.ts'
 import { internalsOf } from './ioredis-internals.ts'
 
-export interface ConnectionSettings {
-  options: RedisOptions
-  /** Read for each connection, so that it can change; kept out of sight of whoever prints the client. */
-  password: () => string | null
-  connectTimeoutMs: number
-  /** From the open socket to `ready`: HELLO, AUTH, SELECT. */
-  handshakeTimeoutMs: number
-  clock: () => number
-  random: () => number
-  /** False: one attempt for each call of `connect()`. */
-  reconnect: boolean
-}
-
-/** Told at once, not by the next tick, so that a decision and the facts it rests on cannot drift apart. */
-export interface ConnectionListener {
-  ready? (): void
-  /** The connection is gone, or an attempt to get one has failed; `explained`: an error has said why. */
-  lost? (wasReady: boolean, explained: boolean): void
-  failed? (failure: Classification, error: Error): void
-}
-
-/** Forced on every client: with these, and only with these, nothing is sent twice, sent late or left hanging (docs/redis-client.md). */
-export const forcedOptions: RedisOptions = {
-  maxRetriesPerRequest: 0,
-  autoResendUnfulfilledCommands: false,
-  // LOADING is an answer that the breaker understands; ioredis would poll in silence.
-  enableReadyCheck: false,
-  disconnectTimeout: 100,
-  // One watchdog below bounds TCP, TLS and handshake; ioredis' own leaves the handshake unbounded.
-  connectTimeout: 0
-}
+export type { ConnectionListener, ConnectionSettings } from './connection-settings.ts'
 
 /** Far longer than a destroyed socket takes. */
 const SHUT_DOWN_MS = 150
@@ -60,10 +32,12 @@ export class BoundedRedis extends Redis {
   #dismissed = false
   #explained = false
   #corked: WriteableStream | null = null
+  readonly #authentication: Authentication | null
 
   constructor (settings: ConnectionSettings, listener: ConnectionListener) {
     const { lazyConnect = false, ...options } = settings.options
-    super({ ...options, ...forcedOptions, lazyConnect: true } as RedisOptions & { replyMapping?: 'legacy' })
+    const reconnectOnError = withoutResending(options.reconnectOnError)
+    super({ ...options, ...forcedOptions, reconnectOnError, lazyConnect: true } as RedisOptions & { replyMapping?: 'legacy' })
     this.settings = settings
     this.#listener = listener
     this.backoff = new ReconnectBackoff(settings.clock, settings.random)
@@ -73,6 +47,7 @@ export class BoundedRedis extends Redis {
       lazyConnect: { value: lazyConnect, enumerable: true, configurable: true, writable: true }
     })
     this.on('error', noop)
+    this.#authentication = settings.credentials === undefined ? null : new Authentication(settings.credentials, this)
     this.#observeStatus()
     if (!lazyConnect) this.connect().catch(noop)
   }
@@ -83,6 +58,22 @@ export class BoundedRedis extends Redis {
     if (this.status !== 'connect') return false
     const handshake = (this.condition as { handshake?: boolean } | null)?.handshake === true
     return handshake && Redis.Command.checkFlag('HANDSHAKE_COMMANDS', command.name)
+  }
+
+  /** Nothing is open on the line that a command of ours would get into. */
+  get isBetweenCalls (): boolean { return this.status === 'ready' }
+
+  /** What a renewal of the credentials may have waited for is over. */
+  betweenCalls (): void { this.#authentication?.renewIfDue() }
+
+  /** The server refused a command because of the credentials. */
+  credentialsRefused (): void { this.#authentication?.refused() }
+
+  /** On nobody's behalf: uncounted, and unguarded. */
+  sendOwn (command: Command): Promise<unknown> {
+    command.promise.catch((error) => withoutArguments(error))
+    super.sendCommand(command)
+    return command.promise
   }
 
   override sendCommand (command: Command, stream?: WriteableStream): unknown {
@@ -133,6 +124,12 @@ export class BoundedRedis extends Redis {
     this.stream?.destroy(error)
   }
 
+  /** As {@link BoundedRedis.destroyStream}, for a reason that is known already: nobody is told. */
+  replaceStream (): void {
+    this.#dismissed = true
+    this.destroyStream()
+  }
+
   /** Replaces the connection, or ends the pause before the next attempt, or begins anew after the end. */
   reconnect (): void {
     switch (this.status) {
@@ -175,7 +172,8 @@ export class BoundedRedis extends Redis {
     const failure = classify(cause)
     const error = cause instanceof RedisConnectionFailed ? cause : new RedisConnectionFailed(failure.kind, failure.reason, cause)
     this.#explained = true
-    this.#listener.failed?.(failure, error)
+    if (failure.kind === 'auth') this.#authentication?.refused()
+    this.#listener.failed?.(failure, error, this.status === 'ready' ? Infinity : this.backoff.attemptedAt)
     return error
   }
 
@@ -205,17 +203,23 @@ export class BoundedRedis extends Redis {
       case 'connecting':
         this.#dismissed = this.#explained = false
         this.backoff.attempting()
-        return this.#watch(this.settings.connectTimeoutMs, 'CONNECT_TIMEOUT')
+        this.#authentication?.connecting()
+        return this.#watch(this.backoff.limitMs(this.settings.connectTimeoutMs), 'CONNECT_TIMEOUT')
       case 'connect':
         this.chunks = 0
+        this.#authentication?.handshaking()
         this.stream.on('data', () => { this.chunks++ })
-        return this.#watch(this.settings.handshakeTimeoutMs, 'HANDSHAKE_TIMEOUT')
+        return this.#watch(this.backoff.limitMs(this.settings.handshakeTimeoutMs), 'HANDSHAKE_TIMEOUT')
       case 'ready':
         this.failedAttempts = 0
         this.backoff.connected()
+        this.#authentication?.ready()
         return this.#listener.ready?.()
       case 'close':
+        this.#authentication?.closed()
         return this.#closed(before === 'ready')
+      case 'end':
+        return this.#authentication?.ended()
     }
   }
 
@@ -223,11 +227,16 @@ export class BoundedRedis extends Redis {
     const wanted = this.#dismissed || internalsOf(this).manuallyClosing
     this.#dismissed = false
     this.failedAttempts++
-    if (!wanted) this.#listener.lost?.(wasReady, this.#explained)
+    this.backoff.lost()
+    if (!wanted) this.#listener.lost?.(wasReady, this.#explained, wasReady ? Infinity : this.backoff.attemptedAt)
   }
 
   #watch (timeoutMs: number, reason: string): void {
-    this.#watchdog = setTimeout(() => this.destroyStream(new RedisConnectionFailed('timeout', reason)), timeoutMs)
+    this.#watchdog = setTimeout(() => {
+      // Nothing was dialled yet: the attempt has waited for its credentials, and its time begins when it dials.
+      if (this.status === 'connecting' && (this.stream?.destroyed ?? true)) this.#watch(timeoutMs, reason)
+      else this.destroyStream(new RedisConnectionFailed('timeout', reason))
+    }, timeoutMs)
     this.#watchdog.unref()
   }
 }

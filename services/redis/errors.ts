@@ -22,7 +22,7 @@ const TimeoutBase = createError<[command: string, timeoutMs: number]>('FST_BRK_R
   'Redis did not answer %s within %s ms; whether it was executed is unknown. Repeat it only if twice is as good as once.', 503, Error, false)
 const NotSentBase = createError<[command: string, timeoutMs: number]>('FST_BRK_REDIS_NOT_SENT',
   'The deadline of %s (%s ms) passed before it could be sent, and it never will be. It is safe to repeat.', 503, Error, false)
-const ConnectionLostBase = createError<[command: string]>('FST_BRK_REDIS_CONNECTION_LOST',
+const ConnectionLostBase = createError<[command: string, cause?: ErrorOptions]>('FST_BRK_REDIS_CONNECTION_LOST',
   'The connection to Redis was lost before %s was answered; whether it was executed is unknown. Repeat it only if twice is as good as once.', 503, Error, false)
 const ConnectionBase = createError<[reason: string, cause?: ErrorOptions]>('FST_BRK_REDIS_CONNECTION',
   'A connection to Redis failed (%s). It is tried again at least once a second; docs/redis-client.md lists the causes.', 503, Error, false)
@@ -70,6 +70,12 @@ export class RedisConnectionLost extends ConnectionLostBase implements RedisFail
   readonly ambiguous = true
   readonly kind = 'transport'
   readonly retryAfterMs = 0
+
+  /** `cause`: where something arrived that was no reply. */
+  constructor (command: string, cause?: Error) {
+    const options: [ErrorOptions?] = cause === undefined ? [] : [{ cause }]
+    super(command, ...options)
+  }
 }
 
 /** What the `error` event of a client carries: why an attempt to connect failed, or why a connection broke. */
@@ -90,7 +96,12 @@ export class RedisConnectionFailed extends ConnectionBase implements RedisFailur
 
 // Outages are when these are made by the thousand, so no stack is captured; but who prints one expects a text.
 for (const { prototype } of [RedisNotConnected, RedisClosed, RedisTimeout, RedisNotSent, RedisConnectionLost, RedisConnectionFailed]) {
-  Object.defineProperty(prototype, 'stack', { configurable: true, get (this: Error) { return String(this) } })
+  Object.defineProperty(prototype, 'stack', {
+    configurable: true,
+    get (this: Error) { return String(this) },
+    // ioredis writes it where `showFriendlyErrorStack` is on, as other libraries do; a rejection that throws would never settle.
+    set (this: Error, stack: string) { Object.defineProperty(this, 'stack', { value: stack, writable: true, configurable: true }) }
+  })
 }
 
 export const RedisGuardOption = createError<[reason: string]>('FST_BRK_REDIS_OPTION', 'The Redis client was not made: %s.', 500)

@@ -1,127 +1,102 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Redis, RedisOptions } from 'ioredis'
-import type { RedisTarget } from '../config/redis-target.ts'
+import type { Cluster, Redis } from 'ioredis'
+import { CredentialStore } from '../credentials/credential-store.ts'
 import { silentLogger } from '../observability/logger.ts'
-import type { Logger } from '../observability/logger.ts'
-import type { CircuitBreaker, CircuitBreakerOptions, BreakerState } from '../resilience/circuit-breaker.ts'
+import type { CircuitBreaker } from '../resilience/circuit-breaker.ts'
 import { Listeners } from '../resilience/listeners.ts'
-import type { ConnectionSettings } from './bounded-client.ts'
-import { RedisCircuit } from './circuit.ts'
+import { RetryBudget } from '../resilience/retry-budget.ts'
 import type { LastError } from './circuit.ts'
-import { clientOptions } from './client-options.ts'
-import type { TlsOptions } from './client-options.ts'
-import { RedisClosed, RedisNotConnected } from './errors.ts'
+import { connectionSettings } from './client-options.ts'
+import { ClusterLine } from './cluster/cluster-line.ts'
+import { RedisClosed } from './errors.ts'
+import type { GuardOptions, GuardState, ShardState, SpawnOptions } from './guard-options.ts'
 import { GuardLog } from './guard-log.ts'
-import { GuardedRedis } from './guarded-client.ts'
+import type { Line, LineOptions } from './line.ts'
+import { SingleLine } from './single-line.ts'
+import { Retries } from './retry/retries.ts'
 import { Statistics } from './statistics.ts'
 import type { GuardStatistics } from './statistics.ts'
-import { Traffic } from './traffic.ts'
 
 export type { FailureKind } from './errors.ts'
 export type { LastError } from './circuit.ts'
 export type { GuardStatistics } from './statistics.ts'
-
-export interface GuardOptions {
-  target: RedisTarget
-  /** In logs and in Redis' list of clients. Default `breakwater`. */
-  name?: string | undefined
-  /** Deadline of every command. Default 500. */
-  commandTimeoutMs?: number | undefined
-  /** Deadline of every attempt to connect, TLS included. Default 1000. */
-  connectTimeoutMs?: number | undefined
-  tls?: TlsOptions | undefined
-  /** More of ioredis' options, for example `keyPrefix`. Those that docs/redis-client.md lists as forced are ignored. */
-  redisOptions?: Partial<RedisOptions> | undefined
-  breaker?: CircuitBreakerOptions | undefined
-  logger?: Logger | undefined
-  /** Monotonic time in ms. */
-  clock?: (() => number) | undefined
-  random?: (() => number) | undefined
-}
-
-export interface SpawnOptions {
-  commandTimeoutMs?: number | undefined
-  /** For calls that block on the server, even without a deadline: they end when another connection finds the line dead. Default false. */
-  blocking?: boolean | undefined
-}
-
-export interface GuardState {
-  readonly connection: Redis['status']
-  readonly breaker: BreakerState
-  readonly healthy: boolean
-  readonly closed: boolean
-  readonly connectionEpoch: number
-  readonly retryAfterMs: number
-  readonly lastError: LastError | null
-}
+export type { GuardOptions, GuardState, ShardState, SpawnOptions } from './guard-options.ts'
 
 const QUIT_BUDGET_MS = 250
+
+/** What a guard hands on to those that are spawned from it. */
+interface Parent {
+  readonly line: Line
+  readonly credentials: CredentialStore | undefined
+  readonly budget: RetryBudget
+  readonly blocking: boolean
+}
 
 /**
  * A connection to Redis that answers in bounded time, whatever Redis does. `client` is an ioredis client; everything sent through it,
  * by whomever, passes the guard.
  */
 export class RedisGuard {
-  readonly client: Redis
-  readonly #client: GuardedRedis
+  readonly #line: Line
   readonly #name: string
   readonly #options: GuardOptions
-  readonly #circuit: RedisCircuit
   readonly #statistics = new Statistics()
   readonly #readyListeners: Listeners<void>
   readonly #log: GuardLog
   readonly #spawned = new Set<RedisGuard>()
   readonly #root: boolean
-  readonly #detach: () => void
+  readonly #credentials: CredentialStore | undefined
+  readonly #budget: RetryBudget
+  readonly #retries: Retries
   #epoch = 0
   #closing: Promise<void> | null = null
 
-  /** `circuit` and `blocking` are for {@link RedisGuard.spawn}. */
-  constructor (options: GuardOptions, circuit?: RedisCircuit, blocking = false) {
-    const { name = 'breakwater', commandTimeoutMs = 500, connectTimeoutMs = 1000, logger = silentLogger } = options
-    const { clock = () => performance.now(), random = Math.random, target } = options
+  /** `parent` is for {@link RedisGuard.spawn}. */
+  constructor (options: GuardOptions, parent?: Parent) {
+    const { name = 'breakwater', commandTimeoutMs = 500, logger = silentLogger } = options
     this.#options = options
     this.#name = name
-    this.#root = circuit === undefined
+    this.#root = parent === undefined
+    this.#credentials = parent === undefined ? openCredentials(options) : parent.credentials
     this.#log = new GuardLog(logger, name)
     this.#readyListeners = new Listeners(`A listener of the Redis guard "${name}"`)
-    const settings: ConnectionSettings = {
-      options: { ...clientOptions(target, name, options.tls ?? {}), ...options.redisOptions },
-      password: () => target.password?.reveal() ?? null,
-      connectTimeoutMs,
-      handshakeTimeoutMs: Math.min(commandTimeoutMs, connectTimeoutMs),
-      clock,
-      random,
-      reconnect: true
-    }
-    this.#circuit = circuit ?? this.#makeCircuit(settings, commandTimeoutMs)
-    const traffic = new Traffic({ admission: this.#circuit, statistics: this.#statistics, commandTimeoutMs, clock })
-    const detach = [
-      this.#circuit.onAdmitting(() => this.#tellReady()),
-      this.breaker.onTransition(({ to }) => { if (to === 'open') this.#reconsider(blocking) })
-    ]
-    this.#detach = () => { for (const off of detach) off() }
-    this.#client = new GuardedRedis({
+    this.#budget = parent?.budget ?? new RetryBudget()
+    const settings = connectionSettings(options, this.#credentials)
+    const { retries = 2, retryAmbiguous: ambiguous = 'read' } = options
+    const { clock, random } = settings
+    this.#retries = new Retries({ retries, ambiguous, budget: this.#budget, statistics: this.#statistics, logger, clock, random })
+    const line: LineOptions = {
+      guard: options,
       settings,
-      traffic,
-      refusal: () => this.#refusal(),
-      onDuplicate: (client) => this.#circuit.adopt(client),
+      commandTimeoutMs,
+      statistics: this.#statistics,
+      retries: this.#retries,
+      log: this.#log,
+      blocking: parent?.blocking ?? false,
       listener: {
-        ready: () => this.#connected(),
-        lost: (wasReady, explained) => this.#lost(wasReady, explained),
-        failed: (failure) => { if (this.#closing === null) this.#circuit.connectionFailed(failure) }
+        connected: (again) => this.#connected(again),
+        admitting: () => this.#tellReady(),
+        moved: () => { this.#epoch++ }
       }
-    })
-    this.client = this.#client
+    }
+    this.#line = parent?.line.spawn(line) ?? (options.target.topology === 'cluster' ? new ClusterLine(line) : new SingleLine(line))
   }
 
-  get breaker (): CircuitBreaker { return this.#circuit.breaker }
+  /** The guarded client. In a cluster it is a `Cluster`, which has the same commands; its type is that of `fastify.redis`. */
+  get client (): Redis { return this.#line.client }
+
+  /** The same client with the type it has, or null where it talks to one server. */
+  get cluster (): Cluster | null { return this.client.isCluster ? this.client as unknown as Cluster : null }
+
+  /** In a cluster: of all shards together; each has its own below it. */
+  get breaker (): CircuitBreaker { return this.#line.breaker }
 
   get state (): GuardState {
-    const { breaker, lastError } = this.#circuit
+    const { breaker, lastError, connection, writes } = this.#line
     return {
-      connection: this.#client.status,
+      connection,
       breaker: breaker.state,
+      writes,
       healthy: this.isHealthy(),
       closed: this.#closing !== null,
       connectionEpoch: this.#epoch,
@@ -130,20 +105,35 @@ export class RedisGuard {
     }
   }
 
-  /** Whether a command would be sent now. O(1), no I/O. */
+  /** Whether any command would be sent now, reads and writes; in a cluster, to one shard at least. No I/O. */
   isHealthy (): boolean {
-    return this.#client.status === 'ready' && this.#circuit.admitting && this.#closing === null
+    return this.#closing === null && this.#line.usable
   }
 
-  /** Grows by one with each new connection: what an earlier one replied or forgot is void. */
+  /** The primaries of a cluster, each with its connection and circuit; empty elsewhere. */
+  shards (): ShardState[] {
+    return this.#line.shards()
+  }
+
+  /** Grows by one with each new connection, and when slots move: what was replied before, or is forgotten now, is void. */
   get connectionEpoch (): number { return this.#epoch }
 
   /** Without secrets and addresses; null before the first. */
-  get lastError (): LastError | null { return this.#circuit.lastError }
+  get lastError (): LastError | null { return this.#line.lastError }
 
-  /** Calls back whenever the guard becomes healthy: connected, and the circuit closed. Returns the way out. */
+  /** Calls back whenever the guard becomes healthy: connected, and both circuits closed. In a cluster, for each shard. Returns the way out. */
   onReady (listener: () => void): () => void {
     return this.#readyListeners.add(listener)
+  }
+
+  /**
+   * Calls back when a connection fails for a reason that only a human can change: a certificate, a password that is stated and not
+   * fetched… Returns the way out.
+   */
+  onHopeless (listener: () => void): () => void {
+    return this.#line.onFailure(({ kind }) => {
+      if (kind === 'configuration' || (kind === 'auth' && this.#credentials === undefined)) listener()
+    })
   }
 
   stats (): GuardStatistics {
@@ -151,32 +141,32 @@ export class RedisGuard {
   }
 
   /** Another connection to the same target, behind the same breaker, with deadlines of its own. Closed with this guard at the latest. */
-  spawn (role: string, { commandTimeoutMs = this.#options.commandTimeoutMs, blocking }: SpawnOptions = {}): RedisGuard {
+  spawn (role: string, { commandTimeoutMs = this.#options.commandTimeoutMs, blocking = false }: SpawnOptions = {}): RedisGuard {
     if (this.#closing !== null) throw new RedisClosed()
-    const guard = new RedisGuard({ ...this.#options, name: `${this.#name}-${role}`, commandTimeoutMs }, this.#circuit, blocking)
+    const parent: Parent = { line: this.#line, credentials: this.#credentials, budget: this.#budget, blocking }
+    const guard = new RedisGuard({ ...this.#options, name: `${this.#name}-${role}`, commandTimeoutMs }, parent)
     this.#spawned.add(guard)
     return guard
   }
 
-  /** Asks Redis on a connection of its own, whatever the breaker says. Rejects within bounded time, with the kind of the failure. */
+  /** Asks Redis on a connection of its own, whatever the breaker says; in a cluster every shard. Rejects within bounded time, with the kind of the failure. */
   async probe (): Promise<{ latencyMs: number, role: string }> {
-    const latencyMs = await this.#circuit.health.ping()
-    return { latencyMs, role: await this.#circuit.health.role() }
+    return await this.#line.probe()
   }
 
   /** Replaces the connection, or ends the pause before the next attempt. */
   reconnect (): void {
-    if (this.#closing === null) this.#client.reconnect()
+    if (this.#closing === null) this.#line.reconnect()
   }
 
   /** Refuses every command until every holder has disposed of what this returns. */
   forceOpen (): Disposable { return this.breaker.isolate() }
 
   /** Lets commands through at once, whatever the breaker knows. */
-  forceClose (): void { this.breaker.close() }
+  forceClose (): void { this.#line.forceClose() }
 
   /** As {@link forceClose}, and the breaker forgets its past. */
-  reset (): void { this.breaker.reset() }
+  reset (): void { this.#line.reset() }
 
   /**
    * Says goodbye if Redis listens, then cuts the line; what is still pending is rejected. Ends within the budget, never rejects, and
@@ -188,58 +178,34 @@ export class RedisGuard {
   }
 
   async #close (budgetMs: number): Promise<void> {
-    this.#client.refuse()
-    this.#detach()
-    if (this.#root) this.#circuit.stop()
-    const spawned = [...this.#spawned].map((guard) => guard.close(budgetMs))
-    if (this.#client.status === 'ready') {
-      const abort = new AbortController()
-      const timer = delay(Math.min(QUIT_BUDGET_MS, budgetMs / 2), null, { signal: abort.signal }).catch(() => {})
-      await Promise.race([this.#client.quit().catch(() => {}), timer])
-      abort.abort()
+    this.#line.refuse()
+    this.#retries.close()
+    this.#line.detach()
+    if (this.#root) {
+      this.#line.stopShared()
+      this.#credentials?.close()
     }
-    await Promise.all([this.#client.shutDown(), ...spawned])
-    if (this.#root) await this.#circuit.close()
+    const spawned = [...this.#spawned].map((guard) => guard.close(budgetMs))
+    const abort = new AbortController()
+    const timer = delay(Math.min(QUIT_BUDGET_MS, budgetMs / 2), null, { signal: abort.signal }).catch(() => {})
+    await Promise.race([this.#line.quit().catch(() => {}), timer])
+    abort.abort()
+    await Promise.all([this.#line.shutDown(), ...spawned])
+    if (this.#root) await this.#line.closeShared()
     this.#log.closed()
   }
 
-  #makeCircuit (settings: ConnectionSettings, commandTimeoutMs: number): RedisCircuit {
-    const health = { ...settings, options: { ...settings.options, connectionName: `${this.#name}-health` } }
-    const circuit = new RedisCircuit({ breaker: this.#options.breaker ?? {}, health, commandTimeoutMs })
-    circuit.breaker.onTransition((transition) => this.#log.transition(transition, circuit.lastError))
-    return circuit
-  }
-
-  #connected (): void {
+  #connected (again: boolean): void {
     this.#epoch++
-    this.#statistics.connections++
-    this.#log.connected()
-    if (this.#circuit.admitting) this.#tellReady()
-    else this.#circuit.connected()
-  }
-
-  #lost (wasReady: boolean, explained: boolean): void {
-    if (this.#closing !== null) return
-    this.#circuit.connectionLost(explained)
-    this.#log.disconnected(wasReady, this.#circuit.lastError)
-  }
-
-  /** What opened the circuit may be a fact about this connection too. */
-  #reconsider (blocking: boolean): void {
-    const { code } = this.lastError ?? {}
-    // The primary was demoted: its name may lead to another server by now. Or: a blocked call waits on a line that is dead.
-    if (code === 'READONLY' || (blocking && code === 'SILENT')) this.#client.reconnect()
+    if (again) this.#statistics.reconnects++
   }
 
   #tellReady (): void {
     if (this.isHealthy()) this.#readyListeners.tell()
   }
+}
 
-  #refusal (): RedisNotConnected {
-    const { lastError } = this.#circuit
-    const { status } = this.#client
-    const standing = status === 'ready' ? 'closing' : status
-    const reason = lastError === null ? standing : `${standing}; last error: ${lastError.kind}, ${lastError.code}`
-    return new RedisNotConnected(reason, lastError?.kind ?? 'transport', this.#client.backoff.delayMs)
-  }
+/** What the target holds itself needs no keeping. */
+function openCredentials ({ credentials, target, logger, random }: GuardOptions): CredentialStore | undefined {
+  return credentials === undefined ? CredentialStore.of(target, { logger, random }) : new CredentialStore({ provider: credentials, logger, random })
 }

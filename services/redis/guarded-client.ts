@@ -1,16 +1,27 @@
+import { Redis } from 'ioredis'
 import type { Command, RedisOptions } from 'ioredis'
 import { blockingTimeoutMs } from './blocking.ts'
 import { BoundedRedis } from './bounded-client.ts'
 import type { ConnectionListener, ConnectionSettings } from './bounded-client.ts'
-import { RedisClosed } from './errors.ts'
+import { RedisClosed, RedisConnectionFailed } from './errors.ts'
 import type { RedisNotConnected } from './errors.ts'
 import { internalsOf } from './ioredis-internals.ts'
 import type { WriteableStream } from './ioredis-internals.ts'
 import { PendingCommand } from './pending-command.ts'
+import { tellNo, tellNoLater } from './refusals.ts'
 import type { Traffic } from './traffic.ts'
+import { isWriteRefusal } from './write-side.ts'
 
+const PULSE_MS = 5000
+/** To prove that it lives, for a line that is idle. */
+const SUSPICION_MS = 150
 const PENDING = Symbol('breakwater.pending')
 type GuardedCommand = Command & { [PENDING]?: PendingCommand }
+
+/** What the guard knows of a command; undefined before it was admitted. */
+export function pendingOf (command: Command): PendingCommand | undefined {
+  return (command as GuardedCommand)[PENDING]
+}
 
 export interface GuardedClientOptions {
   settings: ConnectionSettings
@@ -35,6 +46,10 @@ export class GuardedRedis extends BoundedRedis {
   /** The pipeline under way and what was decided for it: it is sent as a whole or not at all. */
   #pipeline: WriteableStream | undefined
   #pipelineRefusal: Error | null = null
+  /** The same for its writes; undefined before the first. */
+  #writeRefusal: Error | null | undefined
+  /** A pipeline of which a part was given up while it waited for the connection. */
+  #abandoned: WriteableStream | undefined
   /** Between MULTI and EXEC on the open line, where refusing one command would leave the transaction open for the next caller. */
   #inTransaction = false
 
@@ -52,14 +67,54 @@ export class GuardedRedis extends BoundedRedis {
 
   override sendCommand (command: Command, stream?: WriteableStream): unknown {
     const pending = (command as GuardedCommand)[PENDING]
-    if (pending !== undefined) return this.#flush(pending, stream)
+    if (pending !== undefined) return this.#forward(pending, stream)
     if (this.isInternal(command)) return super.sendCommand(command, stream)
     return this.#guard(command, stream)
+  }
+
+  /**
+   * Admits a command and starts its deadline; else returns why not. A cluster asks this of the node that a command is for, once, and
+   * routes afterwards; `earlier`: the same command before its pipeline was redirected.
+   */
+  begin (command: Command, stream?: WriteableStream, earlier?: PendingCommand): Error | null {
+    const refusal = this.#admit(command, stream)
+    if (refusal !== null) {
+      this.#traffic.refused()
+      return refusal
+    }
+    ;(command as GuardedCommand)[PENDING] = earlier === undefined
+      ? this.#traffic.begin(command, blockingTimeoutMs(command), this)
+      : this.#traffic.resume(command, earlier, this)
+    return null
+  }
+
+  /** Sends a command again that has failed before; false: not now. */
+  again (pending: PendingCommand): boolean {
+    if (this.#inTransaction || this.#admit(pending.command, undefined) !== null) return false
+    this.#traffic.resend(pending)
+    this.#forward(pending, undefined)
+    return true
   }
 
   /** From here on every command is refused. */
   refuse (): void {
     this.#closed = true
+  }
+
+  /** The line may be dead: it has a deadline to prove the contrary, which it cannot behind a call that blocks. */
+  suspect (withinMs = Math.min(SUSPICION_MS, this.#traffic.timeoutMs)): void {
+    if (this.#traffic.isBlocked(this)) return this.reconnect()
+    if (!this.isBetweenCalls) return
+    const timer = setTimeout(() => this.destroyStream(new RedisConnectionFailed('timeout', 'SILENT')), withinMs)
+    timer.unref()
+    this.sendOwn(new Redis.Command('ping')).catch(() => {}).finally(() => clearTimeout(timer))
+  }
+
+  /** Nobody notices by itself that nothing arrives any more. */
+  #pulse (): void {
+    const timer = setInterval(() => { if (internalsOf(this).condition?.subscriber) this.suspect(this.#traffic.timeoutMs) }, PULSE_MS)
+    timer.unref()
+    this.once('end', () => clearInterval(timer))
   }
 
   /** A guarded client of its own, on a connection of its own. Its first commands may wait for that connection. */
@@ -68,19 +123,27 @@ export class GuardedRedis extends BoundedRedis {
     const settings = {
       ...this.settings,
       options: { ...this.settings.options, enableOfflineQueue: true, ...others },
-      password: password === undefined ? this.settings.password : () => password ?? null
+      ...password === undefined ? {} : { password: () => password ?? null, credentials: undefined }
     }
     const client = new GuardedRedis({ ...this.#options, settings, listener: {}, patient: true })
     this.#options.onDuplicate(client)
+    client.#pulse()
     return client
+  }
+
+  /** Last before a guarded command is handed to the connection. */
+  protected aboutToSend (_command: Command): void {}
+
+  override get isBetweenCalls (): boolean {
+    return super.isBetweenCalls && !this.#inTransaction && !this.#traffic.isBlocked(this)
   }
 
   #guard (command: Command, stream: WriteableStream | undefined): unknown {
     if (command.name === 'quit') return this.#quit(command, stream)
-    const refusal = this.#inTransaction && stream === undefined ? null : this.#admit(stream)
+    const refusal = this.#inTransaction && stream === undefined ? null : this.#admit(command, stream)
     if (refusal !== null) {
       this.#traffic.refused()
-      command.reject(refusal)
+      refuse(command, refusal, stream, this.#options.patient)
       return command.promise
     }
     const pending = this.#traffic.begin(command, blockingTimeoutMs(command), this)
@@ -89,29 +152,58 @@ export class GuardedRedis extends BoundedRedis {
       pending.chunksAtSend = this.chunks
       this.cork()
     }
-    if (stream === undefined) this.#followTransaction(command.name.toLowerCase())
+    if (stream === undefined) {
+      if (this.#inTransaction) pending.inTransaction = true
+      this.#followTransaction(command.name.toLowerCase())
+    }
     return super.sendCommand(command, stream)
   }
 
   #followTransaction (name: string): void {
     if (name === 'multi') this.#inTransaction = true
-    else if (name === 'exec' || name === 'discard') this.#inTransaction = false
+    else if (name === 'exec' || name === 'discard') {
+      this.#inTransaction = false
+      queueMicrotask(() => this.betweenCalls())
+    }
   }
 
-  /** ioredis sends what waited for the connection: unless its deadline has passed meanwhile. */
-  #flush (pending: PendingCommand, stream: WriteableStream | undefined): unknown {
-    if (pending.settled) return pending.command.promise
-    pending.chunksAtSend = this.chunks
-    return super.sendCommand(pending.command, stream)
+  /**
+   * A command that was admitted before: by the cluster, by another node that redirected it, or here, and it has waited for the connection.
+   * What is settled by now is not sent any more.
+   */
+  #forward (pending: PendingCommand, stream: WriteableStream | undefined): unknown {
+    const { command } = pending
+    if (pending.settled || (stream !== undefined && stream === this.#abandoned)) {
+      this.#abandoned = stream
+      if (!pending.settled) pending.abandon()
+      return command.promise
+    }
+    if (!this.#traffic.guards(pending, this)) {
+      const refusal = this.#admit(command, stream)
+      if (refusal !== null) {
+        refuse(command, refusal, stream)
+        return command.promise
+      }
+      this.#traffic.take(pending, this)
+    }
+    if (this.status === 'ready') {
+      this.aboutToSend(command)
+      pending.chunksAtSend = this.chunks
+      this.cork()
+    }
+    return super.sendCommand(command, stream)
   }
 
-  #admit (stream: WriteableStream | undefined): Error | null {
-    if (stream === undefined) return this.#decide()
+  #admit (command: Command, stream: WriteableStream | undefined): Error | null {
+    if (stream === undefined) return this.#decide() ?? (this.#traffic.mayRefuse(command) ? this.#traffic.admitWrite() : null)
     if (stream !== this.#pipeline) {
       this.#pipeline = stream
       this.#pipelineRefusal = this.#decide()
+      this.#writeRefusal = undefined
     }
-    return this.#pipelineRefusal
+    if (this.#pipelineRefusal !== null || !this.#traffic.mayRefuse(command)) return this.#pipelineRefusal
+    if (this.#writeRefusal === undefined) this.#writeRefusal = this.#traffic.admitWrite()
+    return this.#writeRefusal
   }
 
   #decide (): Error | null {
@@ -121,11 +213,33 @@ export class GuardedRedis extends BoundedRedis {
     return this.#options.refusal()
   }
 
-  /** Always ends well: whoever says goodbye does not want to hear that the other has gone already. */
+  /** Always ends well, and in time: whoever says goodbye does not want to hear that the other has gone already. */
   #quit (command: Command, stream: WriteableStream | undefined): unknown {
-    if (this.status === 'ready') return super.sendCommand(command, stream)
-    if (this.status !== 'end') this.disconnect()
-    command.resolve(Buffer.from('OK'))
+    const gone = (): void => {
+      clearTimeout(timer)
+      command.resolve(Buffer.from('OK'))
+    }
+    const timer = setTimeout(() => this.#hangUp(gone), this.#traffic.timeoutMs)
+    if (this.status !== 'ready') this.#hangUp(gone)
+    else if (internalsOf(this).manuallyClosing) gone()
+    else {
+      command.reject = gone
+      void command.promise.finally(() => clearTimeout(timer))
+      super.sendCommand(command, stream)
+    }
     return command.promise
   }
+
+  #hangUp (gone: () => void): void {
+    if (this.status === 'ready') this.destroyStream()
+    else if (this.status !== 'end') this.disconnect()
+    gone()
+  }
+}
+
+/** A pipeline of ioredis' goes out when each of its commands has been written; the reads among refused writes go out too. */
+export function refuse (command: Command, refusal: Error, stream: WriteableStream | undefined, later = false): void {
+  if (later) tellNoLater(command, refusal)
+  else tellNo(command, refusal)
+  if (isWriteRefusal(refusal)) stream?.write('')
 }

@@ -1,21 +1,54 @@
+import type { Redis } from 'ioredis'
 import { BoundedRedis } from './bounded-client.ts'
 import type { ConnectionSettings } from './bounded-client.ts'
+import { classify } from './classify.ts'
 import type { Classification } from './classify.ts'
 import { RedisClosed, RedisConnectionFailed } from './errors.ts'
+import { concernsWrites } from './write-side.ts'
+
+/** `write`: it takes writes. `cluster`: the node serves its slots. */
+export type Attestation = 'write' | 'cluster'
+
+const questions: Record<Attestation, (client: Redis) => Promise<boolean>> = {
+  // Writes nothing: since Redis 7 a script that does not declare itself a reader is refused whenever a write would be, on every node of a cluster.
+  // Elsewhere, an addition to a list that does not exist.
+  write: async (client) => {
+    try {
+      return await client.eval('#!lua\nreturn true', 0) === 1
+    } catch (error) {
+      if (classify(error).kind === 'overload' || (error as Error).name !== 'ReplyError') throw error
+      return await client.lpushx('breakwater:probe', 'x') === 0
+    }
+  },
+  cluster: async (client) => !String(await client.cluster('INFO')).includes('cluster_state:fail')
+}
+
+/** Whoever can be asked whether Redis answers. */
+export interface Health {
+  /** Resolves to the latency in ms. Rejects within bounded time, with the kind of the failure. */
+  ping (): Promise<number>
+  /** Whether that is over which a PING does not show; null where Redis does not tell. */
+  attest? (by: Attestation): Promise<boolean | null>
+  /** Gives up a connection, or an attempt at one, that began under other circumstances. */
+  renew (): void
+  close (): Promise<void>
+}
 
 /**
  * A connection of its own to ask Redis how it is: a backlog on the others cannot delay the answer, and the question costs no
  * user a request. It connects when it is asked, and says why it could not.
  */
-export class HealthConnection {
+export class HealthConnection implements Health {
   readonly #client: BoundedRedis
   readonly #timeoutMs: number
   readonly #clock: () => number
+  readonly #onFailure: (failure: Classification) => void
   #failure: Error | null = null
   #closed = false
 
   constructor (settings: ConnectionSettings, timeoutMs: number, onFailure: (failure: Classification) => void) {
     this.#timeoutMs = timeoutMs
+    this.#onFailure = onFailure
     this.#clock = settings.clock
     const options = { ...settings.options, lazyConnect: true, enableOfflineQueue: false, keyPrefix: '' }
     this.#client = new BoundedRedis({ ...settings, options, reconnect: false }, {
@@ -30,7 +63,16 @@ export class HealthConnection {
   async ping (): Promise<number> {
     await this.#connected()
     const startedAt = this.#clock()
-    await this.#bounded(this.#client.ping())
+    try {
+      await this.#bounded(this.#client.ping())
+    } catch (error) {
+      if ((error as Error).name !== 'ReplyError') throw error
+      // LOADING, say: the line is good, and what it says is news.
+      const failure = classify(error)
+      this.#onFailure(failure)
+      // With a failed save Redis 7 answers MISCONF even to a PING, and serves reads.
+      if (!concernsWrites(failure)) throw error
+    }
     return this.#clock() - startedAt
   }
 
@@ -45,7 +87,21 @@ export class HealthConnection {
     }
   }
 
-  /** Gives up a connection, or an attempt at one, that began under other circumstances. */
+  /** Several questions of another kind, in one go; rejects with the first failure. */
+  async ask<T> (question: (client: Redis) => Promise<T>): Promise<T> {
+    await this.#connected()
+    return await this.#bounded(question(this.#client))
+  }
+
+  async attest (by: Attestation): Promise<boolean | null> {
+    try {
+      return await this.ask(questions[by])
+    } catch (error) {
+      if ((error as Error).name !== 'ReplyError') throw error
+      return classify(error).kind === 'overload' ? false : null
+    }
+  }
+
   renew (): void {
     this.#client.destroyStream()
   }

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Redis } from 'ioredis'
 
 export type RedisStatus = Redis['status']
@@ -8,6 +9,17 @@ export interface Internals {
   setStatus (status: RedisStatus, argument?: unknown): void
   reconnectTimeout: NodeJS.Timeout | null
   manuallyClosing: boolean
+  readonly connector: ConnectorInternals
+  /** Of the current connection. */
+  condition: { auth: string | [string, string] | null, handshake: boolean, subscriber: unknown } | null
+}
+
+/** Opens the sockets of a client. */
+export interface ConnectorInternals {
+  connect (emit: (type: string, error: Error) => void): Promise<Socket>
+  /** False: somebody has given up the attempt. */
+  connecting: boolean
+  firstError?: Error
 }
 
 export function internalsOf (client: Redis): Internals {

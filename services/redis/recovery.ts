@@ -1,14 +1,17 @@
 import { fullJitter } from '../resilience/backoff.ts'
 import type { CircuitBreaker } from '../resilience/circuit-breaker.ts'
 import { classify } from './classify.ts'
-import type { HealthConnection } from './health-connection.ts'
+import type { Attestation, Health } from './health-connection.ts'
 
 const BASE_MS = 100
 const CAP_MS = 1000
+/** For the first two seconds or so: short outages are the most common ones. */
+const EAGER_ATTEMPTS = 16
+const EAGER_CAP_MS = 150
 
 export interface RecoveryOptions {
   breaker: CircuitBreaker
-  health: HealthConnection
+  health: Health
   random: () => number
 }
 
@@ -18,15 +21,15 @@ export interface RecoveryOptions {
  */
 export class Recovery {
   readonly #breaker: CircuitBreaker
-  readonly #health: HealthConnection
+  readonly #health: Health
   readonly #random: () => number
   #timer: NodeJS.Timeout | undefined
   #attempts = 0
   #running = false
   #nudged = false
   #stopped = false
-  /** A PING shows that what opened the circuit is over; where it cannot (a full memory answers it), the open time decides. */
-  attestable = true
+  /** What shows that the reason is over: a PING; where it cannot (a full memory answers it), something more; or nothing but time. */
+  attestedBy: Attestation | 'ping' | 'time' = 'ping'
 
   constructor ({ breaker, health, random }: RecoveryOptions) {
     this.#breaker = breaker
@@ -45,7 +48,8 @@ export class Recovery {
     this.#attempts = 0
     if (this.#running) {
       this.#nudged = true
-      this.#health.renew()
+      // A circuit that is half open has had an answer just now: breaking that line would open it again, and for longer.
+      if (this.#breaker.state === 'open') this.#health.renew()
     } else this.#schedule(0)
   }
 
@@ -77,8 +81,10 @@ export class Recovery {
   /** Returns how long to wait before the next attempt, in ms. */
   async #probe (): Promise<number> {
     const breaker = this.#breaker
-    if (!this.attestable && breaker.state === 'open') return breaker.retryAfterMs
     try {
+      const over = breaker.state === 'open' ? await this.#isOver() : true
+      if (over === false) return this.#pauseMs()
+      if (over === null && breaker.state === 'open') return breaker.retryAfterMs
       const latencyMs = await this.#health.ping()
       if (this.#stopped) return 0
       breaker.wake()
@@ -86,8 +92,18 @@ export class Recovery {
       await this.#closeWith(latencyMs)
       return 0
     } catch {
-      return fullJitter(this.#attempts++, BASE_MS, CAP_MS, this.#random)
+      return this.#pauseMs()
     }
+  }
+
+  async #isOver (): Promise<boolean | null> {
+    if (this.attestedBy === 'ping') return true
+    return this.attestedBy === 'time' ? null : await this.#health.attest?.(this.attestedBy) ?? null
+  }
+
+  #pauseMs (): number {
+    const capMs = this.#attempts < EAGER_ATTEMPTS ? EAGER_CAP_MS : CAP_MS
+    return fullJitter(this.#attempts++, BASE_MS, capMs, this.#random)
   }
 
   /** Each permit of the half-open circuit is used for one PING, until they suffice. */

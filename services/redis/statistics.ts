@@ -11,7 +11,10 @@ export interface GuardStatistics {
   readonly localTimeouts: number
   /** Commands refused without touching a socket. */
   readonly rejected: number
-  /** Connections that came after the first. */
+  /** Attempts after the first, of commands that failed; and those that the budget did not pay for. */
+  readonly retries: number
+  readonly retriesRefused: number
+  /** Connections that replaced an earlier one. */
   readonly reconnects: number
   /** Of the last 512 answered commands; null before the first. */
   readonly latencyMs: { readonly p50: number, readonly p99: number } | null
@@ -23,7 +26,10 @@ export class Statistics {
   timeouts = 0
   localTimeouts = 0
   rejected = 0
-  connections = 0
+  retries = 0
+  retriesRefused = 0
+  /** Connections that replaced an earlier one. */
+  reconnects = 0
   readonly #failures: Record<FailureKind, number> = { transport: 0, timeout: 0, overload: 0, auth: 0, configuration: 0, caller: 0 }
   readonly #latencies = new Float64Array(SAMPLES)
   #answered = 0
@@ -36,6 +42,11 @@ export class Statistics {
     this.#failures[kind]++
   }
 
+  /** A failure that was not the last word: the command was sent again. */
+  forgive (kind: FailureKind): void {
+    this.#failures[kind]--
+  }
+
   snapshot (): GuardStatistics {
     return {
       commands: this.commands,
@@ -43,7 +54,9 @@ export class Statistics {
       timeouts: this.timeouts,
       localTimeouts: this.localTimeouts,
       rejected: this.rejected,
-      reconnects: Math.max(0, this.connections - 1),
+      retries: this.retries,
+      retriesRefused: this.retriesRefused,
+      reconnects: this.reconnects,
       latencyMs: this.#percentiles()
     }
   }

@@ -1,5 +1,5 @@
-import { freePort, startRedis } from './redis-server.ts'
-import type { RedisServer, Teardown } from './redis-server.ts'
+import { freePorts, startRedis } from './redis-server.ts'
+import type { RedisServer, RedisServerOptions, Teardown } from './redis-server.ts'
 import { until } from './until.ts'
 
 const SLOTS = 16384
@@ -30,12 +30,17 @@ export interface ClusterOptions {
   replicas?: number
   /** How long until a silent node counts as failed. Default 500 ms. */
   nodeTimeoutMs?: number
+  /** For clients and between the nodes. */
+  tls?: RedisServerOptions['tls']
+  /** Extra arguments of every node. */
+  args?: string[]
 }
 
 /** A cluster of the test's own, joined by hand: faster than `redis-cli --cluster create`, and ready when this resolves (2 to 3 s). */
-export async function startRedisCluster (t: Teardown, { masters = 3, replicas = 0, nodeTimeoutMs = 500 }: ClusterOptions = {}): Promise<RedisCluster> {
-  const busPorts = await Promise.all(Array.from({ length: masters * (1 + replicas) }, () => freePort()))
-  const nodes = await Promise.all(busPorts.map((busPort) => startNode(t, busPort, nodeTimeoutMs)))
+export async function startRedisCluster (t: Teardown, { masters = 3, replicas = 0, nodeTimeoutMs = 500, tls, args = [] }: ClusterOptions = {}): Promise<RedisCluster> {
+  const ports = await freePorts(masters * (1 + replicas) * 2)
+  const busPorts = ports.splice(masters * (1 + replicas))
+  const nodes = await Promise.all(ports.map((port, index) => startNode(t, port, busPorts[index]!, nodeTimeoutMs, tls, args)))
   for (const [index, node] of nodes.entries()) await node.cli('cluster', 'set-config-epoch', index + 1)
   for (const [index, node] of nodes.slice(1).entries()) await nodes[0]!.cli('cluster', 'meet', node.host, node.port, busPorts[index + 1]!)
   const shards = Array.from({ length: masters }, (_, index) => ({
@@ -63,11 +68,15 @@ export async function startRedisCluster (t: Teardown, { masters = 3, replicas = 
   }
 }
 
-async function startNode (t: Teardown, busPort: number, nodeTimeoutMs: number): Promise<ClusterNode> {
+async function startNode (t: Teardown, port: number, busPort: number, nodeTimeoutMs: number, tls: RedisServerOptions['tls'], args: string[]): Promise<ClusterNode> {
   const server = await startRedis(t, {
+    port,
+    ...tls === undefined ? {} : { tls },
     args: [
+      ...tls === undefined ? [] : ['--tls-cluster', 'yes', '--tls-replication', 'yes'],
       '--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-port', String(busPort),
-      '--cluster-node-timeout', String(nodeTimeoutMs), '--repl-diskless-sync-delay', '0', '--cluster-replica-validity-factor', '0'
+      '--cluster-node-timeout', String(nodeTimeoutMs), '--repl-diskless-sync-delay', '0', '--cluster-replica-validity-factor', '0',
+      ...args
     ]
   })
   return Object.assign(server, { id: await server.cli('cluster', 'myid') as string })

@@ -66,6 +66,15 @@ export async function freePort (): Promise<number> {
   return port
 }
 
+/** Several at once, so that no two are the same. */
+export async function freePorts (count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
+  await Promise.all(servers.map((server) => once(server, 'listening')))
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  return ports
+}
+
 export async function startRedis (t: Teardown, options: RedisServerOptions = {}): Promise<RedisServer> {
   const binary = findRedisBinary()
   if (binary === null) {

@@ -56,6 +56,20 @@ t.test('R3.1 an existing client lends its address and credentials, and stays wha
   t.equal(app.redisGuard!.isHealthy(), false, 'TLS is taken over too')
 })
 
+t.test('R3.1 an existing client lends what callers can tell, too; deadlines among the options of ioredis are those of the guard', async (t) => {
+  const server = await startRedis(t)
+  const scripts = { mine: { numberOfKeys: 0, lua: 'return ARGV[1]' } }
+  const client = new Redis({ port: server.port, lazyConnect: true, stringNumbers: true, scripts, keyPrefix: 'lent:', maxRetriesPerRequest: 7 })
+  const app = await build(t, { client, redisOptions: { commandTimeout: 150 } })
+  t.equal(await app.redis.incr('a'), '1')
+  t.equal(await server.cli('get', 'lent:a'), '1')
+  t.equal(await (app.redis as unknown as { mine (text: string): Promise<string> }).mine('x'), 'x')
+  t.equal(app.redis.options.maxRetriesPerRequest, 0)
+  server.freeze()
+  await t.rejects(app.redis.get('a'), { code: 'FST_BRK_REDIS_TIMEOUT', message: /within 150 ms/ })
+  server.thaw()
+})
+
 t.test('I10 namespaces and apps do not know of each other', async (t) => {
   const [one, two] = await Promise.all([startRedis(t), startRedis(t)])
   const app = Fastify()
@@ -149,4 +163,20 @@ t.test('R3.2 a client that ends during the boot, or a second registration', asyn
   void twice.register(redis, { target: `redis://127.0.0.1:${port}`, bootBudgetMs: 0 })
   void twice.register(redis, { target: `redis://127.0.0.1:${port}`, bootBudgetMs: 0 })
   await t.rejects(async () => await twice.ready(), { code: 'FST_BRK_OPTION_INVALID' })
+})
+
+t.test('R3.2 the boot does not wait for what only a human can change', async (t) => {
+  const certificates = await makeCertificates(t)
+  const [server, secure] = await Promise.all([startRedis(t, { args: ['--requirepass', 'right'], client: { password: 'right' } }), startRedis(t, { tls: certificates })])
+  const cases = [
+    [`redis://:wrong@${server.host}:${server.port}`, 'auth'],
+    [server.url, 'auth'],
+    [secure.url, 'configuration']
+  ] as const
+  for (const [target, kind] of cases) {
+    const startedAt = performance.now()
+    const app = await build(t, { target, bootBudgetMs: 8000 })
+    t.ok(performance.now() - startedAt < 4000, `${kind}: not the whole budget`)
+    t.match(app.redisGuard!.lastError, { kind })
+  }
 })

@@ -6,15 +6,27 @@ import type { MetricSources } from './sources.ts'
 /** From a health probe to a request that waited for a slow disk. */
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
+/**
+ * What is seen of a `Registry` of @prometheus-io/client. Written down here because that package is an optional peer, and a declaration that
+ * names it would not compile where it is not installed.
+ */
+export interface MetricsRegistry {
+  readonly contentType: string
+  /** The text that a scrape gets. */
+  metrics (): Promise<string>
+  registerMetric (metric: never): void
+}
+
 export interface RequestObservation { method: string, route: string, statusCode: number, seconds: number }
 
 /** The Prometheus side: a registry that reads the sources when it is scraped, so that nothing is counted twice. */
 export class PrometheusMetrics {
-  readonly registry: Registry
+  readonly registry: MetricsRegistry
   readonly #requests: Histogram<'method' | 'route' | 'status'>
 
-  /** `registry` may be one that the host application scrapes already; each app needs one of its own. */
-  constructor (sources: MetricSources, registry: Registry = new Registry()) {
+  /** The registry may be one that the host application scrapes already; each app needs one of its own. */
+  constructor (sources: MetricSources, given: MetricsRegistry = new Registry()) {
+    const registry = given as Registry
     this.registry = registry
     for (const definition of metricCatalogue) register(definition, sources, registry)
     this.#requests = new Histogram({

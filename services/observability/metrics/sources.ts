@@ -9,12 +9,13 @@ export interface MetricSources {
 }
 
 export interface RedisSource {
-  state (): { healthy: boolean, breaker: string }
+  state (): { healthy: boolean, breaker: string, writes: string }
   figures (): {
     commands: number
     failures: Readonly<Record<string, number>>
     timeouts: number
     rejected: number
+    retries: number
     reconnects: number
     latencyMs: { p50: number, p99: number } | null
   }

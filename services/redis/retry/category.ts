@@ -53,3 +53,10 @@ const writes = new Set([...list.filter((name) => hasFlag(name, 'write')), 'eval'
 export function isWrite ({ name }: { name: string }): boolean {
   return writes.has(name) || (!categories.has(name) && writes.has(name.toLowerCase()))
 }
+
+/** What a full memory refuses. Deleting and taking away goes on, which is what makes room; scripts are asked command by command, transactions not at all. */
+const growing = new Set([...list.filter((name) => hasFlag(name, 'denyoom')), 'multi', 'exec'])
+
+export function needsMemory ({ name }: { name: string }): boolean {
+  return growing.has(name) || (!categories.has(name) && growing.has(name.toLowerCase()))
+}

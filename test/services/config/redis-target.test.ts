@@ -17,11 +17,15 @@ function host (text: string, values: Parts = {}): Record<string, string> {
   return { REDIS_HOST: text, ...parts(values) }
 }
 
+function sentinels (list: string, values: Parts = {}): Record<string, string> {
+  return { REDIS_SENTINELS: list, REDIS_SENTINEL_MASTER: 'main', ...parts(values) }
+}
+
 /** `scheme|host or path|port|tls or plain|db|user|token` */
 function show ({ state, target }: RedisResolution): string {
   if (target === null) return state
   const { scheme, host, path, port, tls, db, username, password } = target
-  return [scheme, host ?? path, port ?? '-', tls ? 'tls' : 'plain', db, username ?? '-', password?.reveal() ?? '-'].join('|')
+  return [scheme, host ?? path ?? '-', port ?? '-', tls ? 'tls' : 'plain', db, username ?? '-', password?.reveal() ?? '-'].join('|')
 }
 
 function check (title: string, rows: Row[]): void {
@@ -208,8 +212,14 @@ check('R1.4 errors, all at once', [
   [host('redis://localhost:6379'), 'invalid', 'HOST'],
   [host('localhost:6379'), 'invalid', 'HOST'],
   [host('a b'), 'invalid', 'HOST'],
-  [host('localhost', { cluster: 'true', db: '1' }), 'invalid', 'CLUSTER_DB', 'CLUSTER_PENDING'],
-  [url('redis://localhost/1', { cluster: 'on' }), 'invalid', 'CLUSTER_DB', 'CLUSTER_PENDING']
+  [host('localhost', { cluster: 'true', db: '1' }), 'invalid', 'CLUSTER_DB'],
+  [url('redis://localhost/1', { cluster: 'on' }), 'invalid', 'CLUSTER_DB'],
+  [url('unix:///run/redis.sock', { cluster: 'on' }), 'invalid', 'CLUSTER_SOCKET'],
+  [sentinels('a,b', { cluster: 'true' }), 'invalid', 'SENTINEL'],
+  [sentinels('a:0'), 'invalid', 'SENTINEL'],
+  [sentinels('a:b'), 'invalid', 'SENTINEL'],
+  [sentinels('a..b, 10.0.0'), 'invalid', 'SENTINEL', 'SENTINEL'],
+  [sentinels('fd00::5'), 'invalid', 'SENTINEL']
 ])
 
 check('R1.5 warnings', [
@@ -232,7 +242,7 @@ check('R1.5 warnings', [
   [host('fe80::1%eth0'), 'redis|fe80::1%eth0|6379|plain|0|-|-', 'NO_TOKEN'],
   [url('redis://token@localhost'), 'redis|localhost|6379|plain|0|token|-', 'USER_WITHOUT_TOKEN'],
   [url('redis://localhost?family=6&db=1'), 'redis|localhost|6379|plain|1|-|-', 'QUERY_IGNORED'],
-  [host('localhost', { cluster: 'true' }), 'redis|localhost|6379|plain|0|-|-', 'CLUSTER_PENDING'],
+  [host('localhost', { cluster: 'true' }), 'redis|localhost|6379|plain|0|-|-'],
   [{ REDIS_ULR: 'redis://localhost' }, 'disabled', 'UNKNOWN_VARIABLE'],
   [{ REDIS_HOST: 'localhost', REDIS_TLS_ENABLE: 'true' }, 'redis|localhost|6379|plain|0|-|-', 'UNKNOWN_VARIABLE'],
   [{ REDIS_HOST: 'localhost', REDIS_PASSWORD: 't' }, 'redis|localhost|6379|plain|0|-|-', 'UNKNOWN_VARIABLE'],
@@ -241,6 +251,49 @@ check('R1.5 warnings', [
   [{ REDIS_HOST: 'localhost', REDIS_PORT_6379_TCP: 'x', REDIS_SERVICE_HOST: 'y', REDIS_ULR: ' ' }, 'redis|localhost|6379|plain|0|-|-']
 ])
 
+check('R3.8 Sentinel', [
+  [sentinels('127.0.0.1,127.0.0.2:1 [::1]:2'), 'redis|-|-|plain|0|-|-'],
+  [sentinels('localhost', { tls: 'true', token: 't', user: 'app', db: '2', port: '7' }), 'rediss|-|-|tls|2|app|t'],
+  [sentinels('a.example.com,localhost'), 'redis|-|-|plain|0|-|-', 'NO_TOKEN'],
+  [{ REDIS_SENTINEL_HOSTS: 'a' }, 'disabled', 'UNKNOWN_VARIABLE'],
+  [sentinels('localhost', { host: 'c' }), 'redis|-|-|plain|0|-|-', 'SENTINEL_UNUSED'],
+  [{ REDIS_SENTINELS: 'localhost' }, 'redis|-|-|plain|0|-|-'],
+  [{ REDIS_SENTINEL_MASTER: 'main' }, 'disabled', 'SENTINEL_UNUSED'],
+  [{ ...sentinels('a'), REDIS_URL: 'redis://localhost', REDIS_SENTINEL_PASSWORD: 'p' }, 'redis|localhost|6379|plain|0|-|-', 'SENTINEL_UNUSED']
+])
+
+t.test('R3.8 a target behind sentinels is complete, and shows its password to nobody', async t => {
+  const { target } = resolveRedisTarget({ ...sentinels(' a , b:1\n[fd00::5]:2 '), REDIS_SENTINEL_USERNAME: 'watcher', REDIS_SENTINEL_PASSWORD: 's3cret-sentinel', REDIS_AUTH_TOKEN: 't' })
+  t.match(target, { topology: 'sentinel', sources: { topology: 'REDIS_SENTINELS', sentinels: 'REDIS_SENTINELS', auth: 'REDIS_AUTH_TOKEN' } })
+  t.same(target!.sentinel!.nodes, [{ host: 'a', port: 26379 }, { host: 'b', port: 1 }, { host: 'fd00::5', port: 2 }])
+  t.match(target!.sentinel, { master: 'main', username: 'watcher' })
+  t.equal(target!.sentinel!.password!.reveal(), 's3cret-sentinel')
+  t.notMatch(JSON.stringify(target), /s3cret/)
+})
+
 t.test('the table has at least 120 combinations', async t => {
   t.ok(rowCount >= 120, `${rowCount} rows`)
+})
+
+t.test('R2.1 R2.3 credentials that are fetched: where from, and what does not go together', async t => {
+  const resolve = (env: Record<string, string>) => resolveRedisTarget({ REDIS_URL: 'rediss://app@cache.example.com', ...env })
+  const secret = resolve({ REDIS_AUTH_SECRET_ARN: 'prod/redis', REDIS_AUTH_SECRET_KEY: 'token' })
+  t.match(secret, { warnings: [], target: { auth: 'secret', secret: { id: 'prod/redis', field: 'token' }, password: null, sources: { auth: 'REDIS_AUTH_SECRET_ARN' } } })
+  t.match(resolve({ REDIS_AUTH_SECRET_ARN: 'prod/redis' }).target?.secret, { field: null })
+  const iam = resolve({ REDIS_IAM_CACHE_NAME: 'Models-Cache', REDIS_IAM_SERVERLESS: 'true', AWS_REGION: 'eu-central-1' })
+  t.match(iam, { warnings: [], target: { auth: 'iam', iam: { cacheName: 'models-cache', serverless: true, region: 'eu-central-1' }, username: 'app', sources: { auth: 'REDIS_IAM_CACHE_NAME' } } })
+  t.match(resolve({ REDIS_IAM_CACHE_NAME: 'c', AWS_DEFAULT_REGION: 'eu-west-1' }).target?.iam, { region: 'eu-west-1', serverless: false })
+
+  const wrong = (env: Record<string, string>) => {
+    const { state, errors } = resolve(env)
+    t.equal(state, 'invalid')
+    return errors.map(({ code, variable, message }) => t.equal(code, 'FST_BRK_CONFIG_CREDENTIALS') && `${variable}: ${message}`)
+  }
+  t.match(wrong({ REDIS_AUTH_SECRET_ARN: 'a', REDIS_AUTH_TOKEN: 't0ken' }), [/REDIS_AUTH_TOKEN and REDIS_AUTH_SECRET_ARN each state/])
+  t.match(wrong({ REDIS_AUTH_SECRET_ARN: 'a', REDIS_URL: 'rediss://:t0ken@h' }), [/REDIS_URL and REDIS_AUTH_SECRET_ARN each state/])
+  t.match(wrong({ REDIS_AUTH_SECRET_ARN: 'a', REDIS_IAM_CACHE_NAME: 'c', AWS_REGION: 'r' }), [/REDIS_AUTH_SECRET_ARN and REDIS_IAM_CACHE_NAME each state/])
+  t.match(wrong({ REDIS_IAM_CACHE_NAME: 'c', REDIS_URL: 'redis://localhost' }), [/TLS is off/, /there is no user/, /AWS_REGION is not/])
+  t.match(wrong({ REDIS_AUTH_SECRET_KEY: 'k' }), [/REDIS_AUTH_SECRET_ARN is not/])
+  t.match(wrong({ REDIS_IAM_SERVERLESS: 'yes' }), [/REDIS_IAM_CACHE_NAME is not/])
+  t.match(resolveRedisTarget({ REDIS_AUTH_SECRET_ARN: 'a' }), { state: 'disabled', warnings: [{ code: 'FST_BRK_CONFIG_HOST_MISSING' }] })
 })

@@ -5,6 +5,7 @@ import { metricCatalogue } from '../../../services/observability/metrics/catalog
 import { EmbeddedMetricFormat } from '../../../services/observability/metrics/embedded-metric-format.ts'
 import { PrometheusMetrics } from '../../../services/observability/metrics/prometheus.ts'
 import type { MetricSources } from '../../../services/observability/metrics/sources.ts'
+import { emfProblems } from './emf-validator.ts'
 
 function sources (): MetricSources & { relayFigures: { published: number } } {
   const relayFigures = { leader: true, published: 5, rewound: 3, lost: 0, emptied: 0, buried: 1, lastError: null }
@@ -12,9 +13,9 @@ function sources (): MetricSources & { relayFigures: { published: number } } {
     relayFigures,
     redis: {
       default: {
-        state: () => ({ healthy: true, breaker: 'closed' }),
+        state: () => ({ healthy: true, breaker: 'closed', writes: 'open' }),
         figures: () => ({
-          commands: 9, failures: { timeout: 2, transport: 0 }, timeouts: 2, rejected: 1, reconnects: 0, latencyMs: { p50: 0.5, p99: 2 }
+          commands: 9, failures: { timeout: 2, transport: 0 }, timeouts: 2, rejected: 1, retries: 3, reconnects: 0, latencyMs: { p50: 0.5, p99: 2 }
         }),
         transitions: () => ({ open: 1, closed: 1 })
       }
@@ -62,12 +63,8 @@ t.test('R10.1 CloudWatch: each line is a valid document, counters are what was a
   const format = new EmbeddedMetricFormat(given, { service: 'breakwater' })
   const lines = format.lines(1_700_000_000_000)
   for (const line of lines) {
-    const { Timestamp, CloudWatchMetrics: [directive] } = line._aws
-    t.equal(Timestamp, 1_700_000_000_000)
-    t.ok(directive!.Dimensions[0]!.length <= 30, 'at most 30 dimensions')
-    t.ok(directive!.Metrics.length <= 100, 'at most 100 metrics')
-    for (const dimension of directive!.Dimensions[0]!) t.type(line[dimension], 'string', dimension)
-    for (const { Name } of directive!.Metrics) t.type(line[Name], 'number', Name)
+    t.strictSame(emfProblems(JSON.stringify(line)), [], String(Object.keys(line).at(-1)))
+    t.equal(line._aws.Timestamp, 1_700_000_000_000)
   }
   const named = new Set(lines.flatMap(line => line._aws.CloudWatchMetrics[0]!.Metrics.map(({ Name }) => Name)))
   t.strictSame([...named].sort(), metricCatalogue.map(({ name }) => name).sort())
@@ -75,6 +72,70 @@ t.test('R10.1 CloudWatch: each line is a valid document, counters are what was a
   t.equal(published(), 0, 'nothing since the first lines')
   given.relayFigures.published += 4
   t.equal(published(), 4)
+})
+
+t.test('R10.1 CloudWatch: the schema that lines are held against refuses what the specification refuses', async t => {
+  const [line] = new EmbeddedMetricFormat(sources(), { service: 'breakwater' }).lines(1_700_000_000_000)
+  const broken = (change: (document: any) => void): string => {
+    const document = structuredClone(line!)
+    change(document)
+    return JSON.stringify(document)
+  }
+  const directive = (document: any) => document._aws.CloudWatchMetrics[0]
+  const metric = (document: any) => directive(document).Metrics[0]
+  const good: Record<string, (document: any) => void> = {
+    'as it is': () => {},
+    'a hundred values': (document) => { document[metric(document).Name] = Array(100).fill(1) },
+    'high resolution': (document) => { metric(document).StorageResolution = 1 },
+    'no unit': (document) => { delete metric(document).Unit },
+    'other members of the log line': (document) => { document.msg = 'metrics' }
+  }
+  for (const [title, change] of Object.entries(good)) t.strictSame(emfProblems(broken(change)), [], title)
+  const bad: Record<string, (document: any) => void> = {
+    'no metadata': (document) => { delete document._aws },
+    'no timestamp': (document) => { delete document._aws.Timestamp },
+    'a timestamp in seconds': (document) => { document._aws.Timestamp = 1_700_000_000 },
+    'a timestamp with a fraction': (document) => { document._aws.Timestamp += 0.5 },
+    'a timestamp as text': (document) => { document._aws.Timestamp = '2026-11-21T10:00:00Z' },
+    'directives that are no list': (document) => { document._aws.CloudWatchMetrics = directive(document) },
+    'an empty namespace': (document) => { directive(document).Namespace = '' },
+    'a namespace that is too long': (document) => { directive(document).Namespace = 'n'.repeat(1025) },
+    'a namespace with a space': (document) => { directive(document).Namespace = 'Break water' },
+    'dimensions without sets': (document) => { directive(document).Dimensions = ['service'] },
+    'no dimension sets': (document) => { directive(document).Dimensions = [] },
+    '31 dimensions': (document) => {
+      const names = Array.from({ length: 31 }, (_, index) => `d${index}`)
+      for (const name of names) document[name] = 'x'
+      directive(document).Dimensions = [names]
+    },
+    'a dimension name that is too long': (document) => {
+      directive(document).Dimensions = [['d'.repeat(251)]]
+      document['d'.repeat(251)] = 'x'
+    },
+    'a dimension that is not there': (document) => { directive(document).Dimensions[0].push('nowhere') },
+    'a dimension that is a number': (document) => { document.service = 7 },
+    'an empty dimension': (document) => { document.service = '' },
+    'a metric without a name': (document) => { delete metric(document).Name },
+    'a metric name that is too long': (document) => {
+      metric(document).Name = 'm'.repeat(1025)
+      document['m'.repeat(1025)] = 1
+    },
+    'a unit that does not exist': (document) => { metric(document).Unit = 'messages' },
+    'a resolution that does not exist': (document) => { metric(document).StorageResolution = 30 },
+    'a member that the format does not know': (document) => { metric(document).Value = 1 },
+    '101 metrics': (document) => {
+      const names = Array.from({ length: 101 }, (_, index) => `m${index}`)
+      for (const name of names) document[name] = 1
+      directive(document).Metrics = names.map((Name) => ({ Name }))
+    },
+    'a metric that is not there': (document) => { delete document[metric(document).Name] },
+    'a metric that is text': (document) => { document[metric(document).Name] = '1' },
+    'a metric that is not a number': (document) => { document[metric(document).Name] = NaN },
+    '101 values': (document) => { document[metric(document).Name] = Array(101).fill(1) },
+    'no values': (document) => { document[metric(document).Name] = [] },
+    'a line beyond its limit': (document) => { document.msg = 'x'.repeat(256 * 1024) }
+  }
+  for (const [title, change] of Object.entries(bad)) t.ok(emfProblems(broken(change)).length > 0, title)
 })
 
 t.test('docs/metrics.md names every metric with its type, labels and meaning', async t => {

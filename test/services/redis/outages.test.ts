@@ -1,5 +1,5 @@
 import t from 'tap'
-import { states } from './states.ts'
+import { farewell, states } from './states.ts'
 import { Subject, subjectOptions } from './subject-process.ts'
 
 /** Liveness, not performance: what the requirement promises, and some air for a busy machine. */
@@ -37,7 +37,7 @@ for (const state of states) {
   })
 }
 
-for (const state of states.filter(({ name }) => /refused|frozen|black|never answers|unknown host|wrong pass|unknown auth|LOADING/.test(name))) {
+for (const state of [...states, farewell].filter(({ name }) => /refused|frozen|black|never answers|unknown host|wrong pass|unknown auth|LOADING|quit/.test(name))) {
   t.test(`R3.2 I7 ${state.name}: closes in the middle of the trouble; a budget of 0 does not wait at all`, async (t) => {
     const trouble = await state.set(t)
     const subject = new Subject(t, trouble, { ...subjectOptions, bootBudgetMs: 0 })

@@ -3,7 +3,7 @@ import { startFaultProxy } from '../../helpers/fault-proxy.ts'
 import { freePort, startRedis } from '../../helpers/redis-server.ts'
 import type { RedisServer, Teardown } from '../../helpers/redis-server.ts'
 import { startSilentServer } from '../../helpers/silent-server.ts'
-import { makeCertificates } from '../../helpers/tls-certificates.ts'
+import { expiredCertificate, makeCertificates } from '../../helpers/tls-certificates.ts'
 
 /** Redis in trouble. What is expected are patterns, because what a kernel or a resolver says varies. */
 export interface RedisState {
@@ -25,6 +25,11 @@ export interface Trouble {
   notApplied: boolean
 }
 
+/** What a configuration that was resolved from the environment is, for a topology that no URL names. */
+const targetOf = (more: object) => ({
+  scheme: 'redis', host: null, port: null, path: null, tls: false, db: 0, username: null, password: null, auth: 'none', topology: 'single', sources: {}, ...more
+})
+
 const refused = { code: /^FST_BRK_REDIS_NOT_CONNECTED$/, notApplied: true }
 const unanswered = { code: /^FST_BRK_REDIS_TIMEOUT$/, kind: /^timeout$/, notApplied: false }
 const write = ['set', 'key', 'value']
@@ -44,6 +49,27 @@ export const states: RedisState[] = [
     async set (t) {
       const port = await freePort()
       return { url: `redis://127.0.0.1:${port}`, ...refused, kind: /^transport$/, end: () => startRedis(t, { port }) }
+    }
+  },
+  ...[{ enableOfflineQueue: false }, { maxRetriesPerRequest: null }, { retryStrategy: null }].map((redisOptions) => ({
+    name: `refused port, with ${JSON.stringify(redisOptions).replaceAll('"', '')}`,
+    async set (t: Teardown) {
+      const port = await freePort()
+      return { url: `redis://127.0.0.1:${port}`, options: { redisOptions }, ...refused, kind: /^transport$/, end: () => startRedis(t, { port }) }
+    }
+  })),
+  {
+    name: 'all nodes of a cluster refused',
+    async set () {
+      const nodes = await Promise.all([1, 2, 3].map(async () => ({ host: '127.0.0.1', port: await freePort() })))
+      return { url: '', options: { target: targetOf({ ...nodes[0], nodes, topology: 'cluster' }) }, ...refused, kind: /^transport$/ }
+    }
+  },
+  {
+    name: 'all sentinels refused',
+    async set () {
+      const nodes = await Promise.all([1, 2, 3].map(async () => ({ host: '127.0.0.1', port: await freePort() })))
+      return { url: '', options: { target: targetOf({ sentinel: { nodes, master: 'main', username: null, password: null }, topology: 'sentinel' }) }, ...refused, kind: /^transport$/ }
     }
   },
   {
@@ -111,6 +137,30 @@ export const states: RedisState[] = [
     }
   },
   {
+    name: 'TLS certificate that is its own authority',
+    async set (t) {
+      const { caFile, caKeyFile } = await makeCertificates(t)
+      const server = await startRedis(t, { tls: { certFile: caFile, keyFile: caKeyFile, caFile } })
+      return { url: server.url, ...refused, kind: /^configuration$/ }
+    }
+  },
+  {
+    name: 'TLS certificate for another name',
+    async set (t) {
+      const { certFile, keyFile, caFile } = await makeCertificates(t)
+      const server = await startRedis(t, { tls: { certFile, keyFile, caFile } })
+      return { url: server.url.replace('127.0.0.1', 'localhost'), options: { tlsCaFile: caFile }, ...refused, kind: /^configuration$/ }
+    }
+  },
+  {
+    name: 'TLS certificate that has expired',
+    async set (t) {
+      const certificates = await makeCertificates(t)
+      const server = await startRedis(t, { tls: { ...certificates, ...await expiredCertificate(t, certificates) } })
+      return { url: server.url, options: { tlsCaFile: certificates.caFile }, ...refused, kind: /^configuration$/ }
+    }
+  },
+  {
     name: 'TLS client, plain server',
     async set (t) {
       const server = await startRedis(t)
@@ -173,3 +223,12 @@ export const states: RedisState[] = [
     }
   }
 ]
+
+/** Redis without trouble, and a caller who says goodbye before the application does. */
+export const farewell: RedisState = {
+  name: 'the caller has said quit',
+  async set (t) {
+    const server = await startRedis(t)
+    return { url: server.url, command: ['quit'], code: /^$/, kind: /^$/, notApplied: true }
+  }
+}

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Cluster } from 'ioredis'
 import t from 'tap'
+import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
 import { slotKey, watermarkKey } from '../../../services/queue/keys.ts'
+import { RedisGuard } from '../../../services/redis/guard.ts'
 import type { Connection } from '../../../services/relay/transport/redis-transport.ts'
-import { connectionOf } from '../../helpers/plain-connection.ts'
 import { startRedisCluster } from '../../helpers/redis-cluster.ts'
 import type { ClusterNode, RedisCluster } from '../../helpers/redis-cluster.ts'
 import type { Teardown } from '../../helpers/redis-server.ts'
@@ -11,19 +11,13 @@ import { until } from '../../helpers/until.ts'
 import { QUEUE, startRelay, startTraffic } from './setup.ts'
 import type { Setup } from './setup.ts'
 
-/** ioredis' own cluster client: bounded, no queue, nothing resent. */
+/** What a relay has in production. */
 function clusterConnection (t: Teardown, cluster: RedisCluster): Connection {
-  const client = new Cluster(cluster.nodes.map(({ host, port }) => ({ host, port })), {
-    enableOfflineQueue: false,
-    slotsRefreshTimeout: 500,
-    slotsRefreshInterval: 500,
-    retryDelayOnFailover: 50,
-    retryDelayOnClusterDown: 50,
-    maxRedirections: 8,
-    clusterRetryStrategy: () => 50,
-    redisOptions: { commandTimeout: 500, maxRetriesPerRequest: 0, autoResendUnfulfilledCommands: false, connectTimeout: 500 }
-  })
-  return connectionOf(t, client)
+  const [first] = cluster.nodes as [ClusterNode]
+  const { target } = resolveRedisTarget({ REDIS_HOST: first.host, REDIS_PORT: String(first.port), REDIS_CLUSTER: 'true' })
+  const guard = new RedisGuard({ target: { ...target!, nodes: cluster.nodes }, commandTimeoutMs: 300, connectTimeoutMs: 500 })
+  t.teardown(() => guard.close())
+  return guard.spawn('relay', { commandTimeoutMs: 1000 })
 }
 
 async function start (t: Teardown, cluster: RedisCluster, setup: Setup = {}) {
