@@ -8,6 +8,9 @@ import { RedisDeduplication } from '../services/consumer/deduplication.ts'
 import { ListSource } from '../services/consumer/list/list-source.ts'
 import type { Source } from '../services/consumer/source.ts'
 import { StreamSource } from '../services/consumer/stream/stream-source.ts'
+import { tracedHandler } from '../services/consumer/traced-handler.ts'
+import { QueueTracing } from '../services/observability/tracing/queue-tracing.ts'
+import type { Tracing } from '../services/observability/tracing/tracing.ts'
 import type { RedisGuard } from '../services/redis/guard.ts'
 import type {} from './config.ts'
 import { OptionInvalid, parsePluginOptions } from './options.ts'
@@ -31,7 +34,7 @@ declare module 'fastify' {
 
 const Milliseconds = (minimum: number, description: string) => Type.Integer({ minimum, maximum: 2 ** 31 - 1, description })
 
-const ConsumerPluginOptionsSchema = Type.Object({
+export const ConsumerPluginOptionsSchema = Type.Object({
   handler: Type.Unknown({ description: 'Called with each message: `handler(message, { signal, attempt, body, logger })`.' }),
   queueName: Type.String({ minLength: 1, description: 'Default: QUEUE_NAME.' }),
   transport: Type.Union([Type.Literal('list'), Type.Literal('stream')], { description: 'Default: QUEUE_TRANSPORT.' }),
@@ -48,7 +51,7 @@ const ConsumerPluginOptionsSchema = Type.Object({
   visibilityMs: Milliseconds(100, 'How long a message of a dead consumer is left alone; the same for all consumers of a queue. Default 30 000.'),
   stopTimeoutMs: Milliseconds(0, 'How long closing waits for running handlers. Default 10 000.'),
   commandTimeoutMs: Milliseconds(1, 'Deadline of each command. Default 2000.'),
-  cluster: Type.Boolean({ description: 'Processing and dead letters get hash tags. Default false.' })
+  cluster: Type.Boolean({ description: 'Processing and dead letters get hash tags. Default: whether the Redis client is one of a cluster.' })
 }, { additionalProperties: false })
 
 export type ConsumerPluginOptions = Partial<Omit<Static<typeof ConsumerPluginOptionsSchema>, 'handler' | 'keyOf' | 'source'>> & {
@@ -77,10 +80,12 @@ const plugin: FastifyPluginAsync<ConsumerPluginOptions> = async (fastify, option
   // The guard's own deadline comes first.
   const deadline = { commandTimeoutMs: commandTimeoutMs + 500 }
   const deduplication = deduplicationTtlMs > 0 ? new RedisDeduplication({ client, queue, ttlMs: deduplicationTtlMs, ...deadline }) : undefined
-  const connect = () => ({ client, blocking: waiting(guard, commandTimeoutMs), queue, cluster, visibilityMs, ...deadline })
+  const connect = () => ({ client, blocking: waiting(guard, commandTimeoutMs), queue, cluster: cluster ?? guard.cluster !== null, visibilityMs, ...deadline })
   const stream = source === undefined && (transport ?? config?.transport) === 'stream' ? new StreamSource({ ...connect(), group, logger }) : null
+  const { tracing } = fastify as { tracing?: Tracing | null }
+  const handler = tracing ? tracedHandler(given.handler, new QueueTracing(tracing, queue)) : given.handler
   const consumer = new Consumer({
-    ...consumerOptions, source: source ?? stream ?? new ListSource(connect()), queue, visibilityMs, deduplication, logger
+    ...consumerOptions, handler, source: source ?? stream ?? new ListSource(connect()), queue, visibilityMs, deduplication, logger
   })
   fastify.consumers.push(consumer)
   fastify.addHook('onReady', async () => { void consumer.run() })

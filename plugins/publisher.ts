@@ -9,13 +9,17 @@ import type { Origin } from '../services/queue/envelope.ts'
 import type { RecordLogger } from '../services/publishing/log-publisher.ts'
 import type { ModelReadyMessage } from '../services/queue/message.ts'
 import type { PublishOptions, Published } from '../services/publishing/publisher.ts'
+import { QueueTracing } from '../services/observability/tracing/queue-tracing.ts'
+import type { Tracing } from '../services/observability/tracing/tracing.ts'
 import { PublisherIncomplete } from '../services/publishing/errors.ts'
 import { createPublisher } from '../services/publishing/publisher-factory.ts'
+import { tracedPublisher } from '../services/publishing/traced-publisher.ts'
 import type { RedisGuard } from '../services/redis/guard.ts'
 import { RedisTransport } from '../services/relay/transport/redis-transport.ts'
 import { Relay } from '../services/relay/relay.ts'
 import type { RelayStats } from '../services/relay/relay.ts'
 import { StreamTransport } from '../services/relay/transport/stream-transport.ts'
+import { TracedTransport } from '../services/relay/transport/traced-transport.ts'
 import { parsePluginOptions } from './options.ts'
 
 export interface Publisher {
@@ -37,7 +41,7 @@ declare module 'fastify' {
   }
 }
 
-const PublisherOptionsSchema = Type.Object({
+export const PublisherOptionsSchema = Type.Object({
   chain: Type.Array(Type.Union([Type.Literal('queue'), Type.Literal('journal'), Type.Literal('log')]), {
     minItems: 1, uniqueItems: true, description: 'The ways to publish, tried in this order. Default: PUBLISHER.'
   }),
@@ -60,16 +64,18 @@ const PublisherOptionsSchema = Type.Object({
 export type PublisherOptions = Partial<Static<typeof PublisherOptionsSchema>>
 
 interface Neighbours {
+  tracing?: Tracing | null
   store?: { journal: Journal }
   redisGuard?: RedisGuard | null
 }
 
 const plugin: FastifyPluginAsync<PublisherOptions> = async (fastify, options) => {
   const settings = settle(parsePluginOptions('publisher', PublisherOptionsSchema, options), fastify)
-  const { store, redisGuard } = fastify as Neighbours
+  const { store, redisGuard, tracing } = fastify as Neighbours
   const logger = fastify.log.child({ component: 'publisher' }) as typeof fastify.log & RecordLogger
   const client = redisGuard === null ? null : redisGuard?.client
-  const publisher = createPublisher({ ...settings, logger, journal: store?.journal, client })
+  const untraced = createPublisher({ ...settings, logger, journal: store?.journal, client })
+  const publisher = tracing ? tracedPublisher(untraced, new QueueTracing(tracing, settings.queueName)) : untraced
   fastify.addHook('onClose', async () => { publisher.close() })
   // What is journaled must be relayed, whoever journaled it: registrations do, whatever the chain says.
   const relay = store === undefined ? null : startRelay(fastify, store.journal, settings)
@@ -100,7 +106,7 @@ function settle (given: PublisherOptions, fastify: FastifyInstance) {
 }
 
 function startRelay (fastify: FastifyInstance, journal: Journal, settings: Settings): Relay | null {
-  const { redisGuard } = fastify as Neighbours
+  const { redisGuard, tracing } = fastify as Neighbours
   const logger = fastify.log.child({ component: 'relay' })
   if (redisGuard === undefined) throw new PublisherIncomplete('the journal needs a relay, and there is no Redis client; register the Redis plugin first')
   if (redisGuard === null) {
@@ -110,11 +116,12 @@ function startRelay (fastify: FastifyInstance, journal: Journal, settings: Setti
   }
   const { queueName, transport, streamMaxLength, minReplicas, replicaTimeoutMs, emptyPolicy, retentionMs, leaseMs } = settings
   const connection = redisGuard.spawn('relay', { commandTimeoutMs: settings.commandTimeoutMs })
+  const untraced = transport === 'stream'
+    ? new StreamTransport(connection, queueName, { maxLength: streamMaxLength, minReplicas, replicaTimeoutMs })
+    : new RedisTransport(connection, queueName, { minReplicas, replicaTimeoutMs })
   const relay = new Relay({
     journal,
-    transport: transport === 'stream'
-      ? new StreamTransport(connection, queueName, { maxLength: streamMaxLength, minReplicas, replicaTimeoutMs })
-      : new RedisTransport(connection, queueName, { minReplicas, replicaTimeoutMs }),
+    transport: tracing ? new TracedTransport(untraced, new QueueTracing(tracing, queueName)) : untraced,
     logger,
     emptyPolicy,
     retentionMs,

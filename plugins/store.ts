@@ -7,8 +7,11 @@ import type { DatabaseTarget } from '../services/config/database.ts'
 import type { Config } from '../services/config/load.ts'
 import { Problems } from '../services/config/problems.ts'
 import type { JournalLimits } from '../services/journal/journal.ts'
+import { QueueTracing } from '../services/observability/tracing/queue-tracing.ts'
+import type { Tracing } from '../services/observability/tracing/tracing.ts'
 import { openStore } from '../services/registry/store.ts'
 import type { Store } from '../services/registry/store.ts'
+import { tracedStore } from '../services/registry/traced-store.ts'
 import { OptionInvalid, parsePluginOptions } from './options.ts'
 
 declare module 'fastify' {
@@ -18,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-const StoreOptionsSchema = Type.Object({
+export const StoreOptionsSchema = Type.Object({
   url: Type.String({ minLength: 1, description: 'In one of the forms of DATABASE_URL, which is the default.' }),
   path: Type.String({ minLength: 1, description: 'SQLite file, or `:memory:`; instead of `url`.' }),
   schema: Type.String({ pattern: '^[a-z_][a-z0-9_]{0,62}$', description: 'Schema of a PostgreSQL database that holds our tables. Default `breakwater`.' }),
@@ -44,7 +47,9 @@ const plugin: FastifyPluginAsync<StoreOptions> = async (fastify, options) => {
     limits: readLimits(given, config.publisher),
     logger: fastify.log.child({ component: 'store' })
   })
-  fastify.decorate('store', store)
+  const { tracing } = fastify as { tracing?: Tracing | null }
+  const queue = config.publisher?.queueName ?? 'hokusai:model_ready_queue'
+  fastify.decorate('store', tracing ? tracedStore(store, new QueueTracing(tracing, queue)) : store)
   fastify.addHook('onClose', () => store.close())
 }
 

@@ -5,6 +5,8 @@ import fp from 'fastify-plugin'
 import { RedisDeduplication } from '../services/consumer/deduplication.ts'
 import { ListSource } from '../services/consumer/list/list-source.ts'
 import type { Journal } from '../services/journal/journal.ts'
+import { QueueTracing } from '../services/observability/tracing/queue-tracing.ts'
+import type { Tracing } from '../services/observability/tracing/tracing.ts'
 import type { RedisGuard } from '../services/redis/guard.ts'
 import { openStore } from '../services/registry/store.ts'
 import type { StoreOptions } from '../services/registry/store.ts'
@@ -38,7 +40,7 @@ declare module 'fastify' {
 
 const Milliseconds = (minimum: number, description: string) => Type.Integer({ minimum, maximum: 2 ** 31 - 1, description })
 
-const TasksOptionsSchema = Type.Object({
+export const TasksOptionsSchema = Type.Object({
   queueName: Type.String({ minLength: 1, description: 'The Redis list of the tasks. Default: QUEUE_NAME with `:tasks` added.' }),
   journal: Type.Object({}, { description: 'A journal that nothing else relays. Default: one of its own beside DATABASE_URL: the file with `-tasks` added, or the schema `breakwater_tasks`.' }),
   work: Type.Boolean({ description: 'Whether this process does tasks. Default true.' }),
@@ -49,7 +51,7 @@ const TasksOptionsSchema = Type.Object({
   visibilityMs: Milliseconds(100, 'How long a task of a dead worker is left alone. Default 30 000.'),
   stopTimeoutMs: Milliseconds(0, 'How long closing waits for running tasks. Default 10 000.'),
   commandTimeoutMs: Milliseconds(1, 'Deadline of each command. Default 2000.'),
-  cluster: Type.Boolean({ description: 'Processing and dead letters get hash tags. Default false.' })
+  cluster: Type.Boolean({ description: 'Processing and dead letters get hash tags. Default: whether the Redis client is one of a cluster.' })
 }, { additionalProperties: false })
 
 export type TasksOptions = Partial<Omit<Static<typeof TasksOptionsSchema>, 'journal'>> & { journal?: Journal }
@@ -60,8 +62,10 @@ const plugin: FastifyPluginAsync<TasksOptions> = async (fastify, options) => {
   const config = fastify.hasDecorator('config') ? fastify.config.publisher : null
   const queue = given.queueName ?? `${config?.queueName ?? 'hokusai:model_ready_queue'}:tasks`
   const journal = given.journal ?? await openJournal(fastify)
+  const { tracing } = fastify as { tracing?: Tracing | null }
   const tasks = new TaskQueue({
     journal,
+    tracing: tracing ? new QueueTracing(tracing, queue) : null,
     ...connect(fastify.redisGuard, queue, given),
     relay: { retentionMs: config?.retentionMs ?? 900_000, emptyPolicy: config?.emptyRedisPolicy ?? 'replay' },
     logger: fastify.log.child({ component: 'tasks' })
@@ -92,7 +96,7 @@ async function openJournal (fastify: FastifyInstance): Promise<Journal> {
 
 function connect (guard: RedisGuard | null, queue: string, given: TasksOptions): Pick<TaskQueueOptions, 'transport' | 'source' | 'worker'> {
   if (guard === null) return { transport: null, source: null }
-  const { work = true, commandTimeoutMs = 2000, visibilityMs = 30_000, cluster = false, deduplicationTtlMs: ttlMs = 86_400_000 } = given
+  const { work = true, commandTimeoutMs = 2000, visibilityMs = 30_000, cluster = guard.cluster !== null, deduplicationTtlMs: ttlMs = 86_400_000 } = given
   const { concurrency, backoffBaseMs, backoffCapMs, stopTimeoutMs } = given
   const transport = new RedisTransport(guard.spawn('tasks-relay', { commandTimeoutMs }), queue)
   if (!work) return { transport, source: null }

@@ -16,6 +16,8 @@ export interface HandlerContext {
   body: string
   /** Names the message in every line. */
   logger: Logger
+  /** W3C trace context of this attempt, for what the handler calls. Undefined where tracing is off. */
+  traceparent?: string | undefined
 }
 
 /** Resolves when the message is done with. A rejection is a failed attempt; see `MessageUnrecoverable` and `PostponeMessage` for others. */

@@ -1,15 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { Consumer } from '../consumer/consumer.ts'
-import type { ConsumerOptions, ConsumerStats, HandlerContext } from '../consumer/consumer.ts'
+import type { ConsumerOptions, ConsumerStats, Handler, HandlerContext } from '../consumer/consumer.ts'
 import { MessageUnrecoverable, PostponeMessage } from '../consumer/errors.ts'
 import type { Source } from '../consumer/source.ts'
+import { tracedHandler } from '../consumer/traced-handler.ts'
 import type { Durability, Journal, SqlTransaction } from '../journal/journal.ts'
 import type { Logger } from '../observability/logger.ts'
 import { silentLogger } from '../observability/logger.ts'
+import type { QueueTracing } from '../observability/tracing/queue-tracing.ts'
 import type { Origin } from '../queue/envelope.ts'
 import type { ReceivedMessage } from '../queue/read-envelope.ts'
 import { Relay } from '../relay/relay.ts'
 import type { RelayOptions, RelayStats } from '../relay/relay.ts'
+import { TracedTransport } from '../relay/transport/traced-transport.ts'
 import type { Transport } from '../relay/transport/transport.ts'
 import type { TaskDefinition } from './define-task.ts'
 import { TaskInvalid, TaskPayloadInvalid } from './errors.ts'
@@ -50,6 +53,8 @@ export interface TaskQueueOptions {
   worker?: Pick<ConsumerOptions, 'concurrency' | 'graceMs' | 'backoffBaseMs' | 'backoffCapMs' | 'deduplication' | 'waitMs' | 'stopTimeoutMs' | 'random'>
   relay?: Omit<RelayOptions, 'journal' | 'transport' | 'logger'>
   logger?: Logger
+  /** Default null: no spans. */
+  tracing?: QueueTracing | null
   /** Wall clock, epoch ms. */
   now?: () => number
 }
@@ -61,18 +66,22 @@ export class TaskQueue {
   readonly #relay: Relay | null
   readonly #worker: Consumer | null
   readonly #now: () => number
+  readonly #tracing: QueueTracing | null
 
-  constructor ({ journal, transport, source, worker, relay, logger = silentLogger, now = Date.now }: TaskQueueOptions) {
+  constructor ({ journal, transport, source, worker, relay, logger = silentLogger, tracing = null, now = Date.now }: TaskQueueOptions) {
+    const handler: Handler = (message, context) => this.#perform(message, context)
+    const carrier = tracing === null || transport === null ? transport : new TracedTransport(transport, tracing)
     this.#journal = journal
+    this.#tracing = tracing
     this.#now = now
-    this.#relay = transport === null ? null : new Relay({ ...relay, journal, transport, logger })
+    this.#relay = carrier === null ? null : new Relay({ ...relay, journal, transport: carrier, logger })
     this.#worker = source === null
       ? null
       : new Consumer({
         ...worker,
         source,
         logger,
-        handler: (message, context) => this.#perform(message, context),
+        handler: tracing === null ? handler : tracedHandler(handler, tracing),
         keyOf: (message) => this.#keyOf(message),
         timeoutMs: ({ message_type: name }) => this.#definitions.get(name)?.timeoutMs ?? 30_000
       })
@@ -88,7 +97,7 @@ export class TaskQueue {
     this.#definitions.set(definition.name, definition)
     return {
       name: definition.name,
-      enqueue: (payload, options = {}) => this.#enqueue(definition, payload, options)
+      enqueue: (payload, options = {}) => this.#tracing === null ? this.#enqueue(definition, payload, options) : this.#enqueueTraced(this.#tracing, definition, payload, options)
     }
   }
 
@@ -104,6 +113,15 @@ export class TaskQueue {
     await this.#relay?.stop()
   }
 
+  #enqueueTraced (tracing: QueueTracing, definition: TaskDefinition, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
+    const { origin = { correlationId: randomUUID() } } = options
+    return tracing.publish(
+      origin,
+      (origin) => this.#enqueue(definition, payload, { ...options, origin }),
+      ({ messageId, durability }) => ({ 'messaging.message.id': messageId, 'breakwater.durability': durability, 'breakwater.task': definition.name })
+    )
+  }
+
   async #enqueue (definition: TaskDefinition, payload: unknown, options: EnqueueOptions): Promise<Enqueued> {
     const { name, maxAttempts, keyOf } = definition
     const { delayMs = 0, origin = { correlationId: randomUUID() }, transaction } = options
@@ -115,11 +133,13 @@ export class TaskQueue {
     return { messageId, durability: this.#journal.durability }
   }
 
-  async #perform (message: ReceivedMessage, { signal, attempt, logger }: HandlerContext): Promise<void> {
+  async #perform (message: ReceivedMessage, context: HandlerContext): Promise<void> {
     const { message_id: messageId, message_type: name } = message
     const definition = this.#definitions.get(name)
     if (definition === undefined) throw new MessageUnrecoverable(`no task "${name}" is defined in this worker`)
-    const { input, notBefore, correlationId, traceparent } = openTask(message)
+    const { signal, attempt, logger } = context
+    const { input, notBefore, correlationId, traceparent: published } = openTask(message)
+    const traceparent = context.traceparent ?? published
     const problems = definition.problems(input)
     if (problems !== '') throw new MessageUnrecoverable(`the payload of task "${name}" breaks its schema: ${problems}`)
     const leftMs = (notBefore ?? 0) - this.#now()
