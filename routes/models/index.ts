@@ -2,7 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type {} from '../../plugins/errors.ts'
 import type {} from '../../plugins/store.ts'
+import type {} from '../../plugins/tracing.ts'
+import { responses } from '../../services/http/contract/problems.ts'
 import { ModelNotFound } from '../../services/http/errors.ts'
+import { JournalFull, StoreUnavailable } from '../../services/journal/errors.ts'
+import { CursorInvalid, IdempotencyKeyReused, ModelExists } from '../../services/registry/errors.ts'
 import { registrationProblems } from '../../services/registry/registration-rules.ts'
 import type { NewModel } from '../../services/registry/registry.ts'
 import { validTraceparent } from '../../services/http/request-context.ts'
@@ -10,10 +14,11 @@ import { requestInvalid, requestValidator } from '../../services/http/validation
 import type { RequestError } from '../../services/http/validation.ts'
 import {
   ListQuery, NameParams, PageQuery, Registration, RegistrationHeaders, RegistrationRequest, StoredModel, StoredModelPage,
-  VersionParams, responses
+  VersionParams
 } from './schemas.ts'
 
 const MAX_BODY_BYTES = 256 * 1024
+const storeErrors = [new StoreUnavailable('it does not answer')]
 
 const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   const { registry } = fastify.store
@@ -31,14 +36,15 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
       summary: 'Register a model version and announce it, in one transaction',
       body: RegistrationRequest,
       headers: RegistrationHeaders,
-      response: responses({ 201: Registration })
+      response: responses({ 201: Registration }, new ModelExists('sales-lead-scorer', '3'), new IdempotencyKeyReused(), new JournalFull(1, 1), ...storeErrors)
     }
   }, async (request, reply) => {
     refuseInvalid(request)
     const { outcome, model, event } = await registry.register(request.body as NewModel, {
       correlationId: request.correlationId,
       idempotencyKey: request.headers['idempotency-key'],
-      traceparent: validTraceparent(request.headers['traceparent'])
+      // Of this request's own span, so that what follows hangs below it; without tracing, of the caller's.
+      traceparent: fastify.tracing?.traceparentOf(request) ?? validTraceparent(request.headers['traceparent'])
     })
     if (outcome === 'replayed') void reply.header('idempotency-replayed', 'true')
     void reply.code(201).header('location', locationOf(model.model_name, model.version))
@@ -46,11 +52,24 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   })
 
   fastify.get('/models', {
-    schema: { operationId: 'listModels', tags: ['models'], summary: 'Models, newest first', querystring: ListQuery, response: responses({ 200: StoredModelPage }) }
+    schema: {
+      operationId: 'listModels',
+      tags: ['models'],
+      summary: 'Models, newest first',
+      querystring: ListQuery,
+      response: responses({ 200: StoredModelPage }, new CursorInvalid(), ...storeErrors)
+    }
   }, async (request) => await registry.list(request.query))
 
   fastify.get('/models/:name', {
-    schema: { operationId: 'listVersions', tags: ['models'], summary: 'Versions of one model, newest first', params: NameParams, querystring: PageQuery, response: responses({ 200: StoredModelPage }) }
+    schema: {
+      operationId: 'listVersions',
+      tags: ['models'],
+      summary: 'Versions of one model, newest first',
+      params: NameParams,
+      querystring: PageQuery,
+      response: responses({ 200: StoredModelPage }, new CursorInvalid(), new ModelNotFound(), ...storeErrors)
+    }
   }, async (request) => {
     const page = await registry.versions(request.params.name, request.query)
     if (page.items.length === 0 && request.query.cursor === undefined) throw new ModelNotFound()
@@ -58,7 +77,13 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   })
 
   fastify.get('/models/:name/versions/:version', {
-    schema: { operationId: 'getModel', tags: ['models'], summary: 'One model', params: VersionParams, response: responses({ 200: StoredModel }) }
+    schema: {
+      operationId: 'getModel',
+      tags: ['models'],
+      summary: 'One model',
+      params: VersionParams,
+      response: responses({ 200: StoredModel }, new ModelNotFound(), ...storeErrors)
+    }
   }, async (request) => {
     const model = await registry.find(request.params.name, request.params.version)
     if (model === null) throw new ModelNotFound()

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import type { TSchema } from '@sinclair/typebox'
+import { headers } from '../../services/http/contract/headers.ts'
 import { fields } from '../../services/queue/message.ts'
 
 const DEFAULT_PAGE_SIZE = 50
@@ -22,6 +22,21 @@ const contributorAddress = Type.String({
 const example = {
   model_name: 'sales-lead-scorer', version: '3', token_id: 'sales-lead', metric_name: 'auroc', baseline_value: 0.71, current_value: 0.83
 }
+const fullExample = {
+  ...example,
+  version: '4',
+  proposal_identifier: 'sales-lead-spring',
+  mlflow_run_id: 'f3c1e0b2a7d94c55',
+  model_uri: 'models:/sales-lead-scorer/4',
+  contributor_address: '0x52908400098527886E0F7030069857D2E4169EE7',
+  experiment_name: 'sales-lead/scoring',
+  api_schema: { type: 'object', required: ['lead'], properties: { lead: { type: 'object' } } },
+  tags: { team: 'growth', stage: 'production' },
+  eval_spec: 'holdout-2026-q3',
+  scorer_ref: 'scorers/auroc@2',
+  primary_metric: 'auroc',
+  benchmark_spec_id: 'sales-lead-v2'
+}
 
 /** PROTOCOL.md, "Registration request". A slash in a version would make two models share one model_id. */
 export const RegistrationRequest = Type.Object({
@@ -42,7 +57,7 @@ export const RegistrationRequest = Type.Object({
   scorer_ref: Type.Optional(fields.reference),
   primary_metric: Type.Optional(fields.reference),
   benchmark_spec_id: Type.Optional(fields.reference)
-}, { additionalProperties: false, examples: [example] })
+}, { title: 'RegistrationRequest', additionalProperties: false, examples: [example, fullExample] })
 
 export const RegistrationHeaders = Type.Object({
   'idempotency-key': Type.Optional(Type.String({
@@ -64,11 +79,9 @@ export const Registration = Type.Object({
     durability
   })
 }, {
+  title: 'Registration',
   description: 'Registration and event are durable.',
-  headers: {
-    location: { schema: { type: 'string' }, description: 'Where the model is.' },
-    'idempotency-replayed': { schema: { type: 'string', const: 'true' }, description: 'The same key came with the same request before; this is the answer given then.' }
-  }
+  headers: headers('location', 'idempotency-replayed')
 })
 
 const openObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
@@ -96,9 +109,9 @@ export const StoredModel = Type.Object({
   below_baseline: Type.Boolean(),
   created_at: Type.String(),
   message_id: nullableString
-}, { description: 'A registered model.' })
+}, { title: 'Model', description: 'A registered model.' })
 
-export const StoredModelPage = Type.Object({ items: Type.Array(StoredModel), next_cursor: nullableString }, { description: 'Newest first.' })
+export const StoredModelPage = Type.Object({ items: Type.Array(StoredModel), next_cursor: nullableString }, { title: 'ModelPage', description: 'Newest first.' })
 
 const page = {
   limit: Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE, default: DEFAULT_PAGE_SIZE }),
@@ -112,22 +125,3 @@ export const ListQuery = Type.Object({
 
 export const NameParams = Type.Object({ name })
 export const VersionParams = Type.Object({ name, version: segment })
-
-/** RFC 9457, as every error of this service is sent. */
-export const ProblemDetails = Type.Object({
-  type: Type.String(),
-  title: Type.String(),
-  status: Type.Integer(),
-  detail: Type.String(),
-  instance: Type.String(),
-  code: Type.String(),
-  request_id: Type.String(),
-  errors: Type.Optional(Type.Array(Type.Object({
-    in: Type.String(), path: Type.String(), rule: Type.String(), message: Type.String()
-  })))
-}, { description: 'What is wrong, as application/problem+json (RFC 9457). `code` is in the table of docs/api.md; 503 has Retry-After.' })
-
-/** A success schema together with the problems that every route can answer. */
-export function responses<T extends Record<number, TSchema>> (success: T) {
-  return { ...success, '4xx': ProblemDetails, '5xx': ProblemDetails }
-}

@@ -8,12 +8,14 @@ import type {} from '../../plugins/publisher.ts'
 import type {} from '../../plugins/redis.ts'
 import type {} from '../../plugins/store.ts'
 import { parsePluginOptions } from '../../plugins/options.ts'
+import { headers } from '../../services/http/contract/headers.ts'
+import { responses } from '../../services/http/contract/problems.ts'
 import { showConfiguration } from '../../services/operations/configuration.ts'
+import { StreamRefused } from '../../services/operations/errors.ts'
 import { EventFeed, serverSentEvent } from '../../services/operations/event-feed.ts'
 import { History } from '../../services/operations/history.ts'
 import type { OperationsSources } from '../../services/operations/sources.ts'
 import { OperationsDesk } from '../../services/operations/state.ts'
-import { responses } from '../models/schemas.ts'
 import { isCurrent, readAssets } from './assets.ts'
 import type { Asset } from './assets.ts'
 
@@ -65,7 +67,7 @@ const routes: FastifyPluginAsync<OperationsOptions> = async (fastify, options) =
       tags,
       operationId: 'getOperationsState',
       summary: 'What the operations page shows, with the last half hour',
-      response: responses({ 200: Type.Object({}, { additionalProperties: true, description: 'See docs/operations-page.md.' }) })
+      response: responses({ 200: Type.Object({}, { additionalProperties: true, description: 'See docs/operations-page.md.', headers: headers('cache-control') }) })
     }
   }, async (_request, reply) => {
     void reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').serializer(JSON.stringify)
@@ -81,12 +83,14 @@ const routes: FastifyPluginAsync<OperationsOptions> = async (fastify, options) =
       operationId: 'followOperations',
       summary: 'The same as server-sent events: the state, then a sample every two seconds',
       produces: ['text/event-stream'],
-      response: responses({ 200: Type.String({ description: 'Events `state` and `sample`; see docs/operations-page.md.' }) })
+      response: responses({ 200: Type.String({ description: 'Events `state` and `sample`; see docs/operations-page.md.', headers: headers('cache-control') }) }, new StreamRefused('all are taken'))
     }
   }, async (_request, reply) => {
     feed.assertRoom()
     // Straight onto the response: so the feed sees how far a reader lags behind, and can cut it off.
     reply.hijack()
+    // Between two samples nothing passes, however short the server's limits are. A reader that lags behind is the feed's to cut off.
+    reply.raw.socket?.setTimeout(0)
     reply.raw.writeHead(200, { ...definedHeaders(reply), ...EVENT_STREAM_HEADERS })
     reply.raw.write(serverSentEvent('state', desk.state()))
     feed.add(reply.raw)

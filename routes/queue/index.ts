@@ -6,13 +6,13 @@ import type {} from '../../plugins/publisher.ts'
 import type {} from '../../plugins/redis.ts'
 import type {} from '../../plugins/store.ts'
 import {
-  DeadLetterNotFound, DeadLetterNotReplayable, DeadLettersUnavailable, PurgeUnconfirmed
+  DeadLetterCursorInvalid, DeadLetterNotFound, DeadLetterNotReplayable, DeadLettersUnavailable, PurgeUnconfirmed
 } from '../../services/administration/errors.ts'
 import type { LetterFilter } from '../../services/administration/filter.ts'
 import type { LetterResult } from '../../services/administration/outcome.ts'
 import { QueueAdministration } from '../../services/administration/queue-administration.ts'
+import { responses } from '../../services/http/contract/problems.ts'
 import { requestValidator } from '../../services/http/validation.ts'
-import { responses } from '../models/schemas.ts'
 import { DeadLetter, DeadLetterPage, IdParams, ListQuery, QueueOverview, SelectionRequest, SettledBatch, SettledLetter } from './schemas.ts'
 import { readSelection } from './selection.ts'
 
@@ -23,8 +23,9 @@ const tags = ['queue']
 /** A replay makes consumers work again, and a purge is for good. Looking needs no more than other reads. */
 const config = { scope: 'admin' } as const
 const limits = { config, bodyLimit: MAX_BODY_BYTES, attachValidation: true }
-const batch = { tags, body: SelectionRequest, response: responses({ 200: SettledBatch }) }
-const one = { tags, params: IdParams, response: responses({ 200: SettledLetter }) }
+const unavailable = new DeadLettersUnavailable('Redis does not answer')
+const batch = { tags, body: SelectionRequest }
+const one = { tags, params: IdParams }
 
 /** The queue and its dead letters, for operators. */
 const routes: FastifyPluginAsyncTypebox = async (fastify) => {
@@ -39,33 +40,53 @@ const routes: FastifyPluginAsyncTypebox = async (fastify) => {
   }, async () => ({ ...await administration.overview(), relay: relayOf(fastify) }))
 
   fastify.get('/queue/dead-letters', {
-    schema: { operationId: 'listDeadLetters', tags, summary: 'Dead letters of both sides, newest first', querystring: ListQuery, response: responses({ 200: DeadLetterPage }) }
+    schema: { operationId: 'listDeadLetters', tags, summary: 'Dead letters of both sides, newest first', querystring: ListQuery, response: responses({ 200: DeadLetterPage }, new DeadLetterCursorInvalid(), unavailable) }
   }, async (request) => await administration.list(request.query as LetterFilter & typeof request.query))
 
   fastify.get('/queue/dead-letters/:id', {
-    schema: { operationId: 'getDeadLetter', tags, summary: 'One dead letter, with the message', params: IdParams, response: responses({ 200: DeadLetter }) }
+    schema: { operationId: 'getDeadLetter', tags, summary: 'One dead letter, with the message', params: IdParams, response: responses({ 200: DeadLetter }, new DeadLetterNotFound(), unavailable) }
   }, async (request) => await administration.find(request.params.id))
 
   fastify.post('/queue/dead-letters/:id/replay', {
     config,
-    schema: { ...one, operationId: 'replayDeadLetter', summary: 'Queue one message again' }
+    schema: {
+      ...one,
+      operationId: 'replayDeadLetter',
+      summary: 'Queue one message again',
+      response: responses({ 200: SettledLetter }, new DeadLetterNotFound(), new DeadLetterNotReplayable(), unavailable)
+    }
   }, async ({ params: { id } }) =>
     settled((await administration.replay({ ids: [id] })).results[0]))
 
   fastify.delete('/queue/dead-letters/:id', {
     config,
-    schema: { ...one, operationId: 'purgeDeadLetter', summary: 'Delete one dead letter for good' }
+    schema: {
+      ...one,
+      operationId: 'purgeDeadLetter',
+      summary: 'Delete one dead letter for good',
+      response: responses({ 200: SettledLetter }, new DeadLetterNotFound(), unavailable)
+    }
   }, async ({ params: { id } }) =>
     settled((await administration.purge({ ids: [id] })).results[0]))
 
   fastify.post('/queue/dead-letters/replay', {
     ...limits,
-    schema: { ...batch, operationId: 'replayDeadLetters', summary: 'Queue messages again: by ids, by a filter, or all' }
+    schema: {
+      ...batch,
+      operationId: 'replayDeadLetters',
+      summary: 'Queue messages again: by ids, by a filter, or all',
+      response: responses({ 200: SettledBatch }, new DeadLetterCursorInvalid(), unavailable)
+    }
   }, async (request) => await administration.replay(readSelection(request)))
 
   fastify.post('/queue/dead-letters/purge', {
     ...limits,
-    schema: { ...batch, operationId: 'purgeDeadLetters', summary: 'Delete dead letters for good: by ids, by a filter, or all' }
+    schema: {
+      ...batch,
+      operationId: 'purgeDeadLetters',
+      summary: 'Delete dead letters for good: by ids, by a filter, or all',
+      response: responses({ 200: SettledBatch }, new DeadLetterCursorInvalid(), new PurgeUnconfirmed(queueName), unavailable)
+    }
   }, async (request) => {
     const selection = readSelection(request)
     if ('all' in selection && request.body.confirm !== queueName) throw new PurgeUnconfirmed(queueName)

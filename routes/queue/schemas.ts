@@ -1,14 +1,18 @@
 import { Type } from '@sinclair/typebox'
+import { MAX_BATCH } from '../../services/administration/queue-administration.ts'
 
 const MAX_PAGE_SIZE = 200
 const DEFAULT_PAGE_SIZE = 50
 const MAX_CURSOR_LENGTH = 2048
 
+const SIDES = ['publish', 'consume'] as const
+const OUTCOMES = ['replayed', 'purged', 'not_found', 'not_replayable', 'failed'] as const
+
 const word = Type.String({ minLength: 1, maxLength: 500 })
 const cursor = Type.String({ minLength: 1, maxLength: MAX_CURSOR_LENGTH, description: 'next_cursor of the answer before' })
 
 const filter = {
-  side: Type.Optional(Type.String({ pattern: '^(publish|consume)$', description: 'publish or consume' })),
+  side: Type.Optional(Type.String({ pattern: '^(publish|consume)$', enum: [...SIDES], description: 'publish or consume' })),
   model: Type.Optional(Type.String({ ...word, description: 'the model\'s name, or model_id' })),
   message_id: Type.Optional(word),
   message_type: Type.Optional(word),
@@ -25,16 +29,21 @@ export const IdParams = Type.Object({ id: Type.String({ minLength: 1, maxLength:
 
 /** One of `ids`, `filter` and `all`: routes/queue/selection.ts checks what a schema cannot say readably. */
 export const SelectionRequest = Type.Object({
-  ids: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { description: '1 to 1000 ids' })),
-  filter: Type.Optional(Type.Object(filter, { additionalProperties: false })),
-  all: Type.Optional(Type.Boolean({ description: 'true' })),
+  ids: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { minItems: 1, maxItems: MAX_BATCH })),
+  filter: Type.Optional(Type.Object(filter, { minProperties: 1, additionalProperties: false })),
+  all: Type.Optional(Type.Literal(true)),
   cursor: Type.Optional(cursor),
   confirm: Type.Optional(Type.String({ maxLength: 500, description: 'the name of the queue: needed to purge all' }))
-}, { additionalProperties: false })
+}, {
+  title: 'Selection',
+  description: 'Exactly one of `ids`, `filter` and `all`; `cursor` goes with the last two.',
+  additionalProperties: false,
+  examples: [{ ids: ['p-7', 'c-2f1c0d9e8b7a6f5e4d3c2b1a09182736'] }, { filter: { side: 'consume', model: 'sales-lead-scorer', error: 'timeout' } }, { all: true, confirm: 'hokusai:model_ready_queue' }]
+})
 
 const nullableString = Type.Unsafe<string | null>({ type: ['string', 'null'] })
 const nullableCount = Type.Unsafe<number | null>({ type: ['integer', 'null'] })
-const side = Type.Unsafe<'publish' | 'consume'>({ type: 'string' })
+const side = Type.Unsafe<typeof SIDES[number]>({ type: 'string', enum: [...SIDES] })
 const unavailable = Type.Array(Type.Object({ side, reason: Type.String() }))
 
 const letter = {
@@ -54,21 +63,21 @@ const letter = {
 export const DeadLetter = Type.Object({
   ...letter,
   original: Type.String(),
-  encoding: Type.Unsafe<'utf-8' | 'base64'>({ type: 'string' })
-}, { description: 'One dead letter, with the message as it was.' })
+  encoding: Type.Unsafe<'utf-8' | 'base64'>({ type: 'string', enum: ['utf-8', 'base64'] })
+}, { title: 'DeadLetter', description: 'One dead letter, with the message as it was.' })
 
-export const DeadLetterPage = Type.Object({ items: Type.Array(Type.Object(letter)), next_cursor: nullableString, unavailable }, { description: 'Newest first.' })
+export const DeadLetterPage = Type.Object({ items: Type.Array(Type.Object(letter, { title: 'DeadLetterSummary' })), next_cursor: nullableString, unavailable }, { title: 'DeadLetterPage', description: 'Newest first.' })
 
-const outcome = Type.Unsafe<'replayed' | 'purged' | 'not_found' | 'not_replayable' | 'failed'>({ type: 'string' })
+const outcome = Type.Unsafe<typeof OUTCOMES[number]>({ type: 'string', enum: [...OUTCOMES] })
 
-export const SettledLetter = Type.Object({ id: Type.String(), outcome, reason: nullableString }, { description: 'What became of it.' })
+export const SettledLetter = Type.Object({ id: Type.String(), outcome, reason: nullableString }, { title: 'SettledLetter', description: 'What became of it.' })
 
 export const SettledBatch = Type.Object({
   results: Type.Array(SettledLetter),
   remaining: Type.Boolean(),
   next_cursor: nullableString,
   unavailable
-}, { description: 'What became of each; `remaining` tells whether there are more.' })
+}, { title: 'SettledBatch', description: 'What became of each; `remaining` tells whether there are more.' })
 
 export const QueueOverview = Type.Object({
   queue: Type.String(),
@@ -83,9 +92,9 @@ export const QueueOverview = Type.Object({
     oldest_pending_age_ms: Type.Number(),
     retained_rows: Type.Integer(),
     retained_bytes: Type.Integer(),
-    pressure: Type.Unsafe<'none' | 'high' | 'full'>({ type: 'string' })
+    pressure: Type.Unsafe<'none' | 'high' | 'full'>({ type: 'string', enum: ['none', 'high', 'full'] })
   })]),
   /** What the relay of this process has done; null where Redis is disabled. */
   relay: Type.Union([Type.Null(), Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })]),
   unavailable: Type.Array(Type.Object({ part: Type.String(), reason: Type.String() }))
-}, { description: 'What is where; null where Redis could not be asked.' })
+}, { title: 'QueueOverview', description: 'What is where; null where Redis could not be asked.' })

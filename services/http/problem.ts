@@ -21,7 +21,12 @@ export interface ProblemAnswer {
   retryAfterSeconds: number | null
 }
 
-export interface Occurrence { url: string, requestId: string }
+export interface Occurrence {
+  url: string
+  requestId: string
+  /** Whether the request can be told from its repetition. Default false. */
+  idempotencyKey?: boolean
+}
 
 const MAX_INSTANCE_LENGTH = 256
 const CODED = /^FST_[A-Z0-9_]+$/
@@ -30,7 +35,7 @@ const CODED = /^FST_[A-Z0-9_]+$/
 const SERVER_DETAIL: Record<number, string> = {
   500: 'The service failed while it answered this request. Quote request_id when you report it.',
   // A commit whose answer got lost may have happened all the same: this must not claim that nothing was stored.
-  503: 'The service cannot answer this request at the moment. Send it again after the time in Retry-After, with the same Idempotency-Key.'
+  503: 'The service cannot answer this request at the moment. Send it again after the time in Retry-After.'
 }
 
 /** The answer to a request that failed with this error. Never shows a 5xx error's own message, stack or cause. */
@@ -42,13 +47,18 @@ export function toProblem (error: unknown, occurrence: Occurrence): ProblemAnswe
     type: `urn:breakwater:problem:${slug(safeCode)}`,
     title: STATUS_CODES[status] ?? 'Error',
     status,
-    detail: status >= 500 ? SERVER_DETAIL[status] ?? SERVER_DETAIL[500]! : String(message),
+    detail: status >= 500 ? serverDetail(status, occurrence) : String(message),
     instance: pathOf(occurrence.url),
     code: safeCode,
     request_id: occurrence.requestId
   }
   if (Array.isArray(problems)) problem.errors = problems
   return { problem, retryAfterSeconds: status === 503 ? retryAfterSeconds(retryAfterMs) : null }
+}
+
+function serverDetail (status: number, { idempotencyKey = false }: Occurrence): string {
+  if (status === 503 && idempotencyKey) return SERVER_DETAIL[503]!.replace(/\.$/, ', with the same Idempotency-Key.')
+  return SERVER_DETAIL[status] ?? SERVER_DETAIL[500]!
 }
 
 /** Whole seconds of a delay, rounded up and at least 1; null where it is no number. */

@@ -14,7 +14,11 @@ const PARTS: Record<string, RequestProblem['in']> = {
 const RULES: Partial<Record<ValueErrorType, string>> = {
   [ValueErrorType.ObjectRequiredProperty]: 'required',
   [ValueErrorType.ObjectAdditionalProperties]: 'additionalProperties',
+  [ValueErrorType.ObjectMinProperties]: 'minProperties',
   [ValueErrorType.ObjectMaxProperties]: 'maxProperties',
+  [ValueErrorType.ArrayMinItems]: 'minItems',
+  [ValueErrorType.ArrayMaxItems]: 'maxItems',
+  [ValueErrorType.Literal]: 'const',
   [ValueErrorType.StringMinLength]: 'minLength',
   [ValueErrorType.StringMaxLength]: 'maxLength',
   [ValueErrorType.StringPattern]: 'pattern',
@@ -26,7 +30,7 @@ const RULES: Partial<Record<ValueErrorType, string>> = {
 const MAX_PROBLEMS = 100
 const MAX_NAME_LENGTH = 128
 
-export type RequestError = Error & { problems: RequestProblem[] }
+export type RequestError = Error & { code: string, problems: RequestProblem[] }
 export type Validated = { value: unknown } | { error: RequestError }
 
 /** The coded 400 that carries every problem found. */
@@ -99,7 +103,11 @@ function explain (rule: string, name: string, { schema, value }: ValueError): st
   switch (rule) {
     case 'required': return 'is required'
     case 'additionalProperties': return unknownField(name, Object.keys(schema.properties))
-    case 'maxProperties': return `must have at most ${schema.maxProperties} entries`
+    case 'minProperties': return `must have at least ${entries(schema.minProperties)}`
+    case 'maxProperties': return `must have at most ${entries(schema.maxProperties)}`
+    case 'minItems': return `must have at least ${entries(schema.minItems)}`
+    case 'maxItems': return `must have at most ${entries(schema.maxItems)}`
+    case 'const': return `must be ${JSON.stringify(schema.const)}`
     case 'minLength': return 'must not be empty'
     case 'maxLength': return `must have at most ${schema.maxLength} characters`
     case 'minimum': return `must be at least ${schema.minimum}`
@@ -107,6 +115,10 @@ function explain (rule: string, name: string, { schema, value }: ValueError): st
     case 'pattern': return `must match ${schema.pattern}${schema.description === undefined ? '' : ` (${schema.description})`}`
     default: return `must be ${typeName(schema)}, not ${actualType(value)}`
   }
+}
+
+function entries (count: number): string {
+  return count === 1 ? '1 entry' : `${count} entries`
 }
 
 function unknownField (name: string, known: string[]): string {

@@ -27,6 +27,8 @@ t.test('R6.4 the origins that are named may call', async t => {
   const allowed = async (origin: string) => (await app.inject({ url: '/models', headers: { origin } })).headers['access-control-allow-origin']
   t.equal(await allowed('https://console.example'), 'https://console.example')
   t.notOk(await allowed('https://elsewhere.example'))
+  const { headers } = await app.inject({ url: '/models', headers: { origin: 'https://console.example' } })
+  for (const name of ['x-request-id', 'x-correlation-id', 'location', 'idempotency-replayed', 'retry-after']) t.match(headers['access-control-expose-headers'], name)
 })
 
 t.test('R6.4 a caller over its limit gets 429 and is told when to come back; health is exempt', async t => {

@@ -89,16 +89,18 @@ t.test('R6.3 bad input: every problem, and nothing is done', async t => {
     const answer = await call(app, method, url, body)
     t.equal(answer.status, 400, url)
     t.equal(answer.body.code, 'FST_BRK_REQUEST_INVALID')
-    return answer.body.errors.map(({ path, rule }: { path: string, rule: string }) => `${path} ${rule}`)
+    return answer.body.errors.map(({ path, rule }: { path: string, rule: string }) => `${path} ${rule}`).sort()
   }
-  t.same(await problems('GET', '/queue/dead-letters?side=neither&limit=0&modle=x'), ['/modle additionalProperties', '/side pattern', '/limit minimum'])
+  t.same(await problems('GET', '/queue/dead-letters?side=neither&limit=0&modle=x'), ['/limit minimum', '/modle additionalProperties', '/side pattern'])
   for (const url of ['/queue/dead-letters/replay', '/queue/dead-letters/purge']) {
     t.same(await problems('POST', url, {}), [' oneOf'])
-    t.same(await problems('POST', url, { ids: [], all: false, cursor: 'x' }), [' oneOf', '/ids minItems', '/cursor oneOf', '/all const'])
+    t.same(await problems('POST', url, { ids: [], all: false, cursor: 'x' }), [' oneOf', '/all const', '/cursor oneOf', '/ids minItems'])
     t.same(await problems('POST', url, { filter: {} }), ['/filter minProperties'])
     t.same(await problems('POST', url, { ids: Array.from({ length: 1001 }, (_, n) => String(n)) }), ['/ids maxItems'])
     t.same(await problems('POST', url, { filter: { side: 'x', foo: 1 }, al: true }), ['/al additionalProperties', '/filter/foo additionalProperties', '/filter/side pattern'])
   }
+  t.same(await problems('POST', '/queue/dead-letters/replay', { ids: ['a'], filter: { model: 'm' }, confirm: 7 }), [' oneOf', '/confirm type'], 'what the schema says and what it cannot say')
+  t.match(await call(app, 'POST', '/queue/dead-letters/replay', { ids: [] }), { body: { errors: [{ message: 'ids must have at least 1 entry' }] } })
   t.match(await call(app, 'GET', '/queue/dead-letters?cursor=nonsense'), { status: 400, body: { code: 'FST_BRK_DEAD_LETTER_CURSOR' } })
   t.match(await call(app, 'POST', '/queue/dead-letters/replay', { all: true, cursor: 'nonsense' }), { status: 400, body: { code: 'FST_BRK_DEAD_LETTER_CURSOR' } })
   t.equal(await redis.cli('llen', DLQ), 1)
@@ -119,7 +121,9 @@ t.test('R5.5 while Redis is down: 200, quickly, with what the journal knows', as
   t.match(overview.body.unavailable[0], { part: String, reason: /Redis/ })
   t.match(list, { status: 200, body: { items: [], next_cursor: null, unavailable: [{ side: 'consume', reason: /Redis/ }] } })
   t.match(await call(app, 'GET', '/queue/dead-letters?side=consume'), { status: 503, body: { code: 'FST_BRK_DEAD_LETTERS_UNAVAILABLE' } })
-  t.match(await call(app, 'POST', `/queue/dead-letters/${letter.id}/replay`), { status: 503 })
+  const refused = await call(app, 'POST', `/queue/dead-letters/${letter.id}/replay`)
+  t.match(refused, { status: 503 })
+  t.notMatch(refused.body.detail, /Idempotency-Key/, 'these requests have none')
   t.match((await call(app, 'POST', '/queue/dead-letters/replay', { ids: [letter.id] })).body.results, [{ outcome: 'failed', reason: /Redis/ }])
 })
 

@@ -43,7 +43,9 @@ t.test('R6.3 validation explains each rule, in every part of a request', async (
   const schema = Type.Object({
     count: Type.Optional(Type.Integer({ minimum: 1, default: 5 })),
     plain: Type.Optional(Type.String({ pattern: '^a$' })),
-    list: Type.Optional(Type.Array(Type.String())),
+    list: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 2 })),
+    some: Type.Optional(Type.Object({}, { minProperties: 2 })),
+    yes: Type.Optional(Type.Literal(true)),
     flag: Type.Optional(Type.Boolean())
   }, { additionalProperties: false })
   const messages = (httpPart: string | undefined, value: unknown) => {
@@ -58,6 +60,8 @@ t.test('R6.3 validation explains each rule, in every part of a request', async (
   t.strictSame(messages('params', { plain: 'b' }), ['path: plain must match ^a$'])
   t.strictSame(messages('headers', { plain: ['a'] }), ['header: plain must be a string, not an array'])
   t.strictSame(messages('unheard of', { list: {}, flag: null }), ['body: list must be an array, not an object', 'body: flag must be a boolean, not null'])
+  t.strictSame(messages('body', { list: [], some: {}, yes: false }), ['body: list must have at least 1 entry', 'body: some must have at least 2 entries', 'body: yes must be true'])
+  t.strictSame(messages('body', { list: ['a', 'b', 'c'] }), ['body: list must have at most 2 entries'])
   t.strictSame(messages(undefined, [1]), ['body: the body must be an object, not an array'])
   t.strictSame(messages(undefined, undefined), ['body: the body must be an object, not absent'])
   t.strictSame(messages('body', { plain: ' a ' }), { plain: 'a' })
