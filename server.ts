@@ -5,15 +5,15 @@ import { buildApp } from './app.ts'
 import { loadConfig } from './services/config/load.ts'
 
 /** The process ends by itself within this after a signal, drain time not included, whatever hangs. */
-const CLOSE_CAP_MS = 10_000
+export const CLOSE_CAP_MS = 10_000
 
 /** Starts the service from the environment. Ends the process with code 1 when the configuration forbids a start. */
 export async function serve (env: NodeJS.ProcessEnv): Promise<void> {
-  const { config } = loadConfig(env)
-  const logger = pino({ level: config.process.logLevel })
+  const loaded = loadConfig(env)
+  const logger = pino({ level: loaded.config.process.logLevel })
   let app: FastifyInstance | null = null
   try {
-    app = await buildApp({ env, loggerInstance: logger })
+    app = await buildApp({ env, loaded, loggerInstance: logger })
     await listen(app)
   } catch (err) {
     logger.fatal({ err }, 'the service cannot start')

@@ -18,7 +18,7 @@ declare module 'fastify' {
   }
 }
 
-const AuthOptionsSchema = Type.Object({
+export const AuthOptionsSchema = Type.Object({
   keys: Type.Array(Type.Object({ name: Type.String(), scope: Type.String(), sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }) }), {
     description: 'Digests of the keys that are valid. Default: API_KEYS. None: every request is let through.'
   })
@@ -36,15 +36,13 @@ const plugin: FastifyPluginAsync<AuthOptions> = async (fastify, options) => {
   fastify.decorateRequest('caller', null)
   if (keys.length === 0) return
   const ring = new KeyRing(keys)
-  fastify.addHook('onRequest', async (request, reply) => {
+  fastify.addHook('onRequest', (request, reply, done) => {
     const needed = neededScope(request)
-    if (needed === 'public') return
+    if (needed === 'public') return done()
     request.caller = ring.identify(request.headers)
-    if (request.caller === null) {
-      void reply.header('www-authenticate', 'Bearer')
-      throw new KeyRequired()
-    }
-    if (!opens(request.caller, needed)) throw new ScopeInsufficient(needed)
+    if (request.caller !== null) return opens(request.caller, needed) ? done() : done(new ScopeInsufficient(needed))
+    void reply.header('www-authenticate', 'Bearer')
+    done(new KeyRequired())
   })
 }
 

@@ -16,9 +16,16 @@ declare module 'fastify' {
 export interface ConfigPluginOptions {
   /** Where the variables come from. Default: `process.env`. */
   env?: NodeJS.ProcessEnv
+  /** What somebody has read from them already, for example to construct the server. Default: they are read here. */
+  loaded?: LoadedConfig
 }
 
-const ConfigOptionsSchema = Type.Object({ env: Type.Object({}, { description: 'Default: `process.env`.' }) })
+export const ConfigOptionsSchema = Type.Object({
+  env: Type.Object({}, { description: 'Default: `process.env`.' }),
+  loaded: Type.Object({ config: Type.Object({}), errors: Type.Array(Type.Unknown()), warnings: Type.Array(Type.Unknown()) }, {
+    description: 'What `loadConfig()` returned. Default: the variables are read here.'
+  })
+}, { additionalProperties: false })
 
 /**
  * Decorates `fastify.config`.
@@ -28,7 +35,7 @@ const ConfigOptionsSchema = Type.Object({ env: Type.Object({}, { description: 'D
  */
 const plugin: FastifyPluginAsync<ConfigPluginOptions> = async (fastify, options) => {
   parsePluginOptions('config', ConfigOptionsSchema, options)
-  const loaded = loadConfig(options.env ?? process.env)
+  const loaded = options.loaded ?? loadConfig(options.env ?? process.env)
   assertUsable(loaded)
   fastify.decorate('config', loaded.config)
   logOutcome(fastify, loaded)

@@ -1,12 +1,12 @@
-import type { Registry } from '@prometheus-io/client'
 import { Type } from '@sinclair/typebox'
 import type { Static } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import type { HealthRegistry } from '../services/health/health-registry.ts'
 import { EmbeddedMetricFormat } from '../services/observability/metrics/embedded-metric-format.ts'
-import { PrometheusMetrics } from '../services/observability/metrics/prometheus.ts'
+import type { MetricsRegistry, PrometheusMetrics } from '../services/observability/metrics/prometheus.ts'
 import type { JournalFigures, MetricSources, QueueFigures, RedisSource, RelayFigures } from '../services/observability/metrics/sources.ts'
+import { loadPeer } from '../services/peers/load-peer.ts'
 import type { RedisGuard } from '../services/redis/guard.ts'
 import { parsePluginOptions } from './options.ts'
 
@@ -17,7 +17,7 @@ declare module 'fastify' {
   }
 }
 
-const MetricsOptionsSchema = Type.Object({
+export const MetricsOptionsSchema = Type.Object({
   mode: Type.Union([Type.Literal('prometheus'), Type.Literal('emf'), Type.Literal('none')], {
     description: 'For a scraper, as CloudWatch log lines, or not at all. Default: METRICS.'
   }),
@@ -25,7 +25,7 @@ const MetricsOptionsSchema = Type.Object({
   intervalMs: Type.Integer({ minimum: 1000, description: 'Between two sets of CloudWatch log lines. Default 60 000.' })
 }, { additionalProperties: false })
 
-export type MetricsOptions = Partial<Omit<Static<typeof MetricsOptionsSchema>, 'registry'>> & { registry?: Registry }
+export type MetricsOptions = Partial<Omit<Static<typeof MetricsOptionsSchema>, 'registry'>> & { registry?: MetricsRegistry }
 
 /** What other plugins may have decorated. Looked up, not required. */
 interface Neighbours {
@@ -36,7 +36,10 @@ interface Neighbours {
   health?: HealthRegistry
 }
 
-/** Decorates `fastify.metrics`. Register it after the plugins that it tells of, and before the routes whose requests it times. */
+/**
+ * Decorates `fastify.metrics`. Register it after the plugins that it tells of, and before the routes whose requests it times.
+ * @throws FST_BRK_PEER_MISSING, FST_BRK_OPTION_INVALID. For scrapers it needs @prometheus-io/client
+ */
 const plugin: FastifyPluginAsync<MetricsOptions> = async (fastify, options) => {
   const given = parsePluginOptions('metrics', MetricsOptionsSchema, options) as MetricsOptions
   const mode = given.mode ?? (fastify.hasDecorator('config') ? fastify.config.metrics.mode : 'prometheus')
@@ -49,14 +52,20 @@ const plugin: FastifyPluginAsync<MetricsOptions> = async (fastify, options) => {
     fastify.decorate('metrics', null)
     return writeLines(fastify, sources, given.intervalMs ?? 60_000)
   }
+  const load = () => import('../services/observability/metrics/prometheus.ts')
+  const { PrometheusMetrics } = await loadPeer('@prometheus-io/client', 'Plugin "metrics"', load)
   const metrics = new PrometheusMetrics(sources, given.registry)
   fastify.decorate('metrics', metrics)
-  fastify.addHook('onResponse', async (request, reply) => {
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const { config, url } = request.routeOptions
+    done()
+    // Who asks how the service is would drown those who use it, and cost more than the answer.
+    if (config.probe !== undefined) return
     // A stream lasts as long as its reader stays, which says nothing about the service.
     if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return
     metrics.observeRequest({
       method: request.method,
-      route: request.routeOptions.url ?? 'none',
+      route: url ?? 'none',
       statusCode: reply.statusCode,
       seconds: reply.elapsedTime / 1000
     })

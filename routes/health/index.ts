@@ -1,11 +1,9 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
-import type { TSchema } from '@sinclair/typebox'
+import type { FastifyPluginAsync, FastifyRequest, FastifySchema } from 'fastify'
 import type {} from '../../plugins/auth.ts'
-import type {} from '../../plugins/health.ts'
+import type { Probe } from '../../plugins/health.ts'
 import { HEALTH_JSON_TYPE, healthJson, healthReport } from '../../services/health/report.ts'
-import { Health, HealthDetails, InService, Liveness, Readiness } from './schemas.ts'
-
-const RETRY_AFTER_SECONDS = 2
+import { RETRY_AFTER_SECONDS, preparedAnswer } from './prepared-answer.ts'
+import { Health, HealthDetails, InService, Liveness, Readiness, healthResponses, negotiatedResponses } from './schemas.ts'
 
 /** Probes must get through when nobody else does, and must not fill the log. */
 const exempt = {
@@ -13,41 +11,47 @@ const exempt = {
   config: { pressureHandler: () => {}, rateLimit: false, otel: false, scope: 'public' }
 } as const
 
-/** `/health` and `/health/details`, `/health/live`, `/health/ready`, `/health/alb`. They read a snapshot and do no I/O (I5). */
+const ALIVE = { status: 'ok' } as const
+
+/** `/health` and `/health/details`, `/health/live`, `/health/ready`, `/health/alb`. They read what is known and do no I/O (I5). */
 const routes: FastifyPluginAsync = async (fastify) => {
   const { health } = fastify
+  // One for all: a logger for each request would cost more than the answer.
+  const quiet = fastify.log.child({}, { level: exempt.logLevel })
+  const verdict = () => health.verdict()
+  const probe = (url: string, schema: FastifySchema, answer: Probe) => {
+    fastify.get(url, { ...exempt, config: { ...exempt.config, probe: answer }, childLoggerFactory: () => quiet, schema }, (request, reply) => { answer(request, reply) })
+  }
 
-  fastify.get('/health', options('Overall state and that of each dependency', Health), async (request, reply) => {
-    const { status, checks } = health.snapshot()
-    answer(reply, status !== 'unhealthy')
-    if (wantsHealthJson(request)) return reply.type(HEALTH_JSON_TYPE).serializer(JSON.stringify).send(healthJson(health.snapshot(), false))
-    return { status, checks: Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check.status])) }
-  })
-
-  // Like the summary, but with everything that is known; not for everybody.
-  fastify.get('/health/details', { ...options('Everything that is known of each dependency', HealthDetails), config: { ...exempt.config, scope: 'read' } }, async (request, reply) => {
-    const snapshot = health.snapshot()
-    answer(reply, snapshot.status !== 'unhealthy')
-    if (wantsHealthJson(request)) return reply.type(HEALTH_JSON_TYPE).serializer(JSON.stringify).send(healthJson(snapshot, true))
-    return healthReport(snapshot)
-  })
+  const plain = preparedAnswer(verdict, ({ status, checks }) => ({ good: status !== 'unhealthy', body: { status, checks } }))
+  const standard = preparedAnswer(verdict, ({ status }) => (
+    { good: status !== 'unhealthy', body: healthJson(health.snapshot(), false), type: HEALTH_JSON_TYPE }
+  ))
+  probe('/health', schemaOf('getHealth', 'Overall state and that of each dependency', negotiatedResponses(Health, 'Healthy or degraded.', 'Unhealthy.')),
+    (request, reply) => { (wantsHealthJson(request) ? standard : plain)(request, reply) })
 
   // An answer proves the event loop turns, which is all that a restart could repair.
-  fastify.get('/health/live', options('The process is alive', Liveness), async (_request, reply) => {
-    answer(reply, true)
-    return { status: 'ok' }
-  })
+  probe('/health/live', schemaOf('getLiveness', 'The process is alive', healthResponses(Liveness, 'The event loop turns.', null)),
+    preparedAnswer(() => ALIVE, (body) => ({ good: true, body })))
 
-  fastify.get('/health/ready', options('New work is welcome', Readiness), async (_request, reply) => {
-    const { ready, reason } = health.snapshot()
-    answer(reply, ready)
-    return ready ? { status: 'ready' } : { status: 'not_ready', reason }
-  })
+  probe('/health/ready', schemaOf('getReadiness', 'New work is welcome', healthResponses(Readiness, 'Ready.', 'Starting, draining, unhealthy or overloaded.')),
+    preparedAnswer(verdict, ({ ready, reason }) => ({ good: ready, body: ready ? { status: 'ready' } : { status: 'not_ready', reason } })))
 
-  fastify.get('/health/alb', options('A load balancer should keep this target', InService), async (_request, reply) => {
-    const { inService } = health.snapshot()
-    answer(reply, inService)
-    return { status: inService ? 'ok' : 'no' }
+  probe('/health/alb', schemaOf('getInService', 'A load balancer should keep this target', healthResponses(InService, 'In service.', 'Starting, draining or unhealthy.')),
+    preparedAnswer(verdict, ({ inService }) => ({ good: inService, body: { status: inService ? 'ok' : 'no' } })))
+
+  // Like the summary, but with everything that is known; not for everybody.
+  fastify.get('/health/details', {
+    ...exempt,
+    config: { ...exempt.config, scope: 'read' },
+    schema: schemaOf('getHealthDetails', 'Everything that is known of each dependency', negotiatedResponses(HealthDetails, 'Healthy or degraded.', 'Unhealthy.'))
+  }, async (request, reply) => {
+    const snapshot = health.snapshot()
+    const good = snapshot.status !== 'unhealthy'
+    void reply.code(good ? 200 : 503).header('cache-control', 'no-store')
+    if (!good) void reply.header('retry-after', RETRY_AFTER_SECONDS)
+    if (wantsHealthJson(request)) return reply.type(HEALTH_JSON_TYPE).serializer(JSON.stringify).send(healthJson(snapshot, true))
+    return healthReport(snapshot)
   })
 }
 
@@ -55,13 +59,8 @@ function wantsHealthJson ({ headers }: FastifyRequest): boolean {
   return headers.accept?.includes(HEALTH_JSON_TYPE) === true
 }
 
-function options (summary: string, schema: TSchema): RouteShorthandOptions {
-  return { ...exempt, schema: { tags: ['health'], summary, response: { 200: schema, 503: schema } } }
-}
-
-function answer (reply: FastifyReply, good: boolean): void {
-  void reply.code(good ? 200 : 503).header('cache-control', 'no-store')
-  if (!good) void reply.header('retry-after', RETRY_AFTER_SECONDS)
+function schemaOf (operationId: string, summary: string, response: object): FastifySchema {
+  return { operationId, tags: ['health'], summary, response }
 }
 
 export default routes

@@ -1,4 +1,7 @@
 import { Type } from '@sinclair/typebox'
+import type { TSchema } from '@sinclair/typebox'
+import { headers } from '../../services/http/contract/headers.ts'
+import { HEALTH_JSON_TYPE } from '../../services/health/report.ts'
 
 const CheckStatus = Type.Union(['ok', 'failed', 'unknown', 'disabled'].map(status => Type.Literal(status)))
 
@@ -6,17 +9,17 @@ const CheckStatus = Type.Union(['ok', 'failed', 'unknown', 'disabled'].map(statu
 export const Health = Type.Object({
   status: Type.Union(['healthy', 'degraded', 'unhealthy'].map(status => Type.Literal(status))),
   checks: Type.Unsafe<Record<string, string>>({ type: 'object', additionalProperties: CheckStatus })
-}, { description: '503 where the status is unhealthy.' })
+}, { title: 'Health' })
 
-export const Liveness = Type.Object({ status: Type.Literal('ok') }, { description: 'The event loop turns.' })
+export const Liveness = Type.Object({ status: Type.Literal('ok') }, { title: 'Liveness' })
 
 export const Readiness = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('not_ready')]),
-  reason: Type.Optional(Type.String())
-}, { description: '503 while starting, draining, unhealthy or overloaded.' })
+  reason: Type.Optional(Type.String({ description: 'starting, draining, unhealthy or overloaded' }))
+}, { title: 'Readiness' })
 
 /** As short and as constant as a body can be: a load balancer reads the status code. */
-export const InService = Type.Object({ status: Type.Union([Type.Literal('ok'), Type.Literal('no')]) }, { description: '503 while starting, draining or unhealthy.' })
+export const InService = Type.Object({ status: Type.Union([Type.Literal('ok'), Type.Literal('no')]) }, { title: 'InService' })
 
 const nullable = (type: string) => Type.Unsafe<number | string | null>({ type: [type, 'null'] })
 
@@ -37,4 +40,30 @@ export const HealthDetails = Type.Object({
       details: Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
     })
   })
-}, { description: '503 where the status is unhealthy.' })
+}, { title: 'HealthDetails' })
+
+const verdict = Type.Union(['pass', 'warn', 'fail'].map(status => Type.Literal(status)))
+
+/** The same for tools that read this format. */
+const HealthJson = Type.Object({
+  status: verdict,
+  checks: Type.Unsafe<Record<string, unknown>>({
+    type: 'object',
+    additionalProperties: Type.Array(Type.Object({
+      status: verdict, observedValue: Type.Optional(Type.Number()), observedUnit: Type.Optional(Type.String()), output: Type.Optional(Type.String())
+    }))
+  })
+}, { title: 'HealthJson' })
+
+/** Both statuses of a health route say the same thing in the same form. */
+export function healthResponses (schema: TSchema, good: string, bad: string | null) {
+  const response = (description: string) => ({ ...schema, description, headers: headers('cache-control') })
+  return { 200: response(good), ...bad === null ? {} : { 503: response(bad) } }
+}
+
+/** The same for routes that also know `application/health+json`, by content negotiation. */
+export function negotiatedResponses (schema: TSchema, good: string, bad: string) {
+  const content = { 'application/json': { schema }, [HEALTH_JSON_TYPE]: { schema: HealthJson } }
+  const response = (description: string) => ({ description, headers: headers('cache-control'), content })
+  return { 200: response(good), 503: response(bad) }
+}

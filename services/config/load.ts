@@ -12,19 +12,32 @@ import type { Problem } from './problems.ts'
 import { resolveRedisTarget } from './redis-target.ts'
 import type { RedisResolution } from './redis-target.ts'
 import { variableNames } from './schema.ts'
+import { readTrustProxy } from './trust-proxy.ts'
+import type { TrustProxy } from './trust-proxy.ts'
 import type { Environment } from './schema.ts'
+import { readTracing } from './tracing.ts'
+import type { TracingConfig } from './tracing.ts'
 
 export { ConfigError }
 
 /** The whole configuration; deeply frozen. Numbers ending in `Ms` are milliseconds. */
 export interface Config {
-  readonly process: { readonly port: number, readonly host: string, readonly logLevel: string, readonly drainMs: number }
+  readonly process: {
+    readonly port: number
+    readonly host: string
+    readonly logLevel: string
+    readonly drainMs: number
+    readonly requestTimeoutMs: number
+    /** 0: none. */
+    readonly handlerTimeoutMs: number
+  }
   readonly redis: {
     readonly resolution: RedisResolution
     readonly required: boolean
     readonly bootBudgetMs: number
     readonly commandTimeoutMs: number
     readonly connectTimeoutMs: number
+    readonly retries: number
     readonly tlsCaFile: string | null
   }
   readonly database: Readonly<DatabaseTarget> & { readonly allowNodeDurability: boolean, readonly poolMax: number }
@@ -52,8 +65,11 @@ export interface Config {
     readonly rateLimitMax: number
     readonly rateLimitWindowMs: number
     readonly corsOrigins: readonly string[]
+    readonly trustProxy: TrustProxy
   }
   readonly metrics: { readonly mode: MetricsMode }
+  /** Null: off. */
+  readonly tracing: TracingConfig | null
 }
 
 /** Where metrics go. */
@@ -112,13 +128,21 @@ function assemble (values: Environment, resolution: RedisResolution, problems: P
     problems.add('FST_BRK_CONFIG_HOST', 'HOST', `HOST is ${quote(values.HOST)}: ${fault}.`, 'Write an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::.')
   }
   return {
-    process: { port: values.PORT, host: values.HOST, logLevel: values.LOG_LEVEL, drainMs: values.DRAIN_MS },
+    process: {
+      port: values.PORT,
+      host: values.HOST,
+      logLevel: values.LOG_LEVEL,
+      drainMs: values.DRAIN_MS,
+      requestTimeoutMs: values.REQUEST_TIMEOUT_MS,
+      handlerTimeoutMs: values.HANDLER_TIMEOUT_MS
+    },
     redis: {
       resolution,
       required: values.REDIS_REQUIRED,
       bootBudgetMs: values.REDIS_BOOT_BUDGET_MS,
       commandTimeoutMs: values.REDIS_COMMAND_TIMEOUT_MS,
       connectTimeoutMs: values.REDIS_CONNECT_TIMEOUT_MS,
+      retries: values.REDIS_RETRIES,
       tlsCaFile: values.REDIS_TLS_CA_FILE ?? null
     },
     database: { ...readDatabaseUrl(values.DATABASE_URL, problems), allowNodeDurability: values.ALLOW_NODE_DURABILITY, poolMax: values.DATABASE_POOL_MAX },
@@ -141,9 +165,11 @@ function assemble (values: Environment, resolution: RedisResolution, problems: P
       keys: readAccess(values, problems),
       rateLimitMax: values.RATE_LIMIT_MAX,
       rateLimitWindowMs: values.RATE_LIMIT_WINDOW_MS,
-      corsOrigins: values.CORS_ORIGINS?.split(/[\s,]+/).filter(origin => origin !== '') ?? []
+      corsOrigins: values.CORS_ORIGINS?.split(/[\s,]+/).filter(origin => origin !== '') ?? [],
+      trustProxy: readTrustProxy(values.TRUST_PROXY, problems)
     },
-    metrics: { mode: values.METRICS }
+    metrics: { mode: values.METRICS },
+    tracing: readTracing(values, problems)
   }
 }
 

@@ -51,6 +51,12 @@ export const rules = {
     'Write the number as REDIS_DB=3, or behind the port as in redis://host:6379/3.'),
   FST_BRK_CONFIG_CLUSTER_DB: error('precedence', 'A cluster has database 0 only.',
     'Leave the database out, or set REDIS_CLUSTER=false when it is a single node.'),
+  FST_BRK_CONFIG_CLUSTER_SOCKET: error('topologies', 'A cluster cannot be reached through a unix socket.',
+    'Name a node of the cluster or its configuration endpoint, or set REDIS_CLUSTER=false.'),
+  FST_BRK_CONFIG_SENTINEL: error('topologies', 'The list of sentinels is malformed, or they are said to watch over a cluster.',
+    'Write REDIS_SENTINELS=10.0.0.5:26379,10.0.0.6:26379,10.0.0.7:26379, without REDIS_CLUSTER.'),
+  FST_BRK_CONFIG_CREDENTIALS: error('credentials-from-aws', 'Credentials are stated twice, or what fetches them is incomplete.',
+    'Set one of REDIS_AUTH_TOKEN, REDIS_AUTH_SECRET_ARN and REDIS_IAM_CACHE_NAME; the last needs rediss://, REDIS_USERNAME and AWS_REGION.'),
   FST_BRK_CONFIG_REQUIRED: error('when-it-is-wrong', 'Redis is required, but nothing says where it is.',
     'Set REDIS_URL (for example rediss://cache.example.com:6379) or REDIS_HOST, or leave REDIS_REQUIRED out.'),
   FST_BRK_CONFIG_DATABASE_URL: error('database', 'DATABASE_URL has none of the known forms.',
@@ -63,10 +69,20 @@ export const rules = {
   FST_BRK_CONFIG_AUTH_REQUIRED: error('access', 'The service would listen on an address that others can reach, without any API key.',
     'Set API_KEYS, or HOST=127.0.0.1, or AUTH_DISABLED=true if something in front of the service checks who may call.'),
 
+  FST_BRK_CONFIG_TRUST_PROXY: error('proxies', 'TRUST_PROXY is neither true, false, a number of proxies, nor a list of addresses.',
+    'Write the number of proxies in front of the service (1 behind one load balancer), or their addresses and ranges: TRUST_PROXY=10.0.0.0/16,fd00::/8.'),
+
+  FST_BRK_CONFIG_TRACING: error('traces', 'Tracing is on, and a variable of OpenTelemetry has none of its forms.',
+    'Write OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318, OTEL_EXPORTER_OTLP_HEADERS=name=value,name=value, OTEL_TRACES_SAMPLER_ARG=0.1, or TRACING=none.'),
+
+  FST_BRK_CONFIG_TRUST_PROXY_ALL: warning('proxies', 'TRUST_PROXY is true: a caller that sends x-forwarded-for chooses the address that limits and logs see.',
+    'Write the number of proxies instead: TRUST_PROXY=1 behind one load balancer.'),
   FST_BRK_CONFIG_AUTH_CONFLICT: warning('access', 'API keys are configured and access control is switched off.',
     'Remove AUTH_DISABLED, or API_KEYS.'),
   FST_BRK_CONFIG_TLS_MISMATCH: warning('precedence', 'The scheme of REDIS_URL and REDIS_TLS_ENABLED disagree; the scheme wins.',
     'Make them agree: rediss:// with true, redis:// with false, or leave REDIS_TLS_ENABLED out.'),
+  FST_BRK_CONFIG_SENTINEL_UNUSED: warning('topologies', 'Sentinels and an address are both set, or something about Sentinel without any sentinels.',
+    'Set REDIS_SENTINELS without REDIS_URL and REDIS_HOST, or remove the variables about Sentinel.'),
   FST_BRK_CONFIG_ELASTICACHE_TLS: warning('precedence', 'An ElastiCache host is used without TLS. With encryption in transit such a connection only times out.',
     'Use rediss:// or REDIS_TLS_ENABLED=true, unless encryption in transit is off for this cache.'),
   FST_BRK_CONFIG_NO_TOKEN: warning('tokens', 'A Redis on another machine is used without a token.',
@@ -86,9 +102,7 @@ export const rules = {
   FST_BRK_CONFIG_IPV6_PORT: warning('forms-of-redis_url', 'An IPv6 address without brackets ends in what could be a port; it was read as part of the address.',
     'Put the address into brackets: [fd00::5]:6379.'),
   FST_BRK_CONFIG_UNKNOWN_VARIABLE: warning('values', 'A variable is not known, but a known one has a similar name or the same purpose.',
-    'Rename or remove it.'),
-  FST_BRK_CONFIG_CLUSTER_PENDING: warning('precedence', 'The client of this version talks to one node; commands for slots of other nodes fail with MOVED.',
-    'Use a replication group with cluster mode disabled until cluster support is released.')
+    'Rename or remove it.')
 } as const satisfies Record<string, Rule>
 
 /** For values that still have the marks of a shell or an env file around them. */

@@ -21,7 +21,8 @@ export const sections = {
   database: 'Database',
   publisher: 'Publisher',
   access: 'Access',
-  observability: 'Metrics'
+  observability: 'Metrics',
+  tracing: 'Traces'
 } as const
 export type SectionName = keyof typeof sections
 
@@ -42,20 +43,31 @@ export const environmentSchema = Type.Object({
   LOG_LEVEL: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
     { section: 'process', default: 'info', examples: ['info'], description: 'Lowest level that is logged.' }),
   DRAIN_MS: timer(0, { section: 'process', default: 5000, examples: ['5000'], description: 'How long readiness answers 503 before the server closes, so that load balancers stop sending.' }),
+  REQUEST_TIMEOUT_MS: timer(100, { section: 'process', default: 10_000, examples: ['10000'], description: 'How long a request may take to arrive, headers and body; then 408.' }),
+  HANDLER_TIMEOUT_MS: timer(0, { section: 'process', default: 20_000, examples: ['20000'], description: 'How long an answer may take, from the end of the headers; then 503. 0: for ever.' }),
 
   REDIS_URL: optional(text({ section: 'redis', secret: true, examples: ['rediss://cache.example.com:6379/0'], description: 'Where Redis is, in one of the forms of docs/configuration.md. Wins over the parts (`REDIS_HOST`, …) for everything it states.' })),
   REDIS_HOST: optional(text({ section: 'redis', examples: ['cache.example.com'], description: 'Host name or IP address, when there is no `REDIS_URL`.' })),
   REDIS_PORT: integer(1, 65535, { section: 'redis', default: 6379, examples: ['6379'], description: 'Port, where `REDIS_URL` states none.' }),
   REDIS_AUTH_TOKEN: optional(text({ section: 'redis', secret: true, literal: true, examples: ['change-me'], description: 'Token (password), raw or percent-encoded, where `REDIS_URL` states none.' })),
+  REDIS_AUTH_SECRET_ARN: optional(text({ section: 'redis', examples: ['arn:aws:secretsmanager:eu-central-1:123456789012:secret:redis-a1b2c3'], description: 'Secret of AWS Secrets Manager (ARN or name) that holds the token, instead of `REDIS_AUTH_TOKEN`. See docs/configuration.md#credentials-from-aws.' })),
+  REDIS_AUTH_SECRET_KEY: optional(text({ section: 'redis', examples: ['token'], description: 'Field of a JSON secret that holds the token; a field `username` beside it names the user. Default: the secret is the token.' })),
+  REDIS_IAM_CACHE_NAME: optional(text({ section: 'redis', examples: ['models-cache'], description: 'ElastiCache with IAM authentication: the id of the replication group, or the name of the serverless cache. Needs TLS, `REDIS_USERNAME` and `AWS_REGION`.' })),
+  REDIS_IAM_SERVERLESS: flag({ section: 'redis', default: false, examples: ['false'], description: 'The cache of `REDIS_IAM_CACHE_NAME` is serverless.' }),
   REDIS_USERNAME: optional(text({ section: 'redis', examples: ['breakwater'], description: 'ACL user, where `REDIS_URL` states none.' })),
   REDIS_DB: integer(0, LARGEST_INT32, { section: 'redis', default: 0, examples: ['0'], description: 'Database number, where `REDIS_URL` states none.' }),
   REDIS_TLS_ENABLED: flag({ section: 'redis', default: false, examples: ['true'], description: 'TLS, where `REDIS_URL` has no scheme.' }),
   REDIS_TLS_CA_FILE: optional(text({ section: 'redis', examples: ['/etc/ssl/redis-ca.pem'], description: 'Certificate authority (PEM file) to trust instead of the well-known ones.' })),
-  REDIS_CLUSTER: flag({ section: 'redis', default: false, examples: ['false'], description: 'The address is one of a Redis Cluster, which has database 0 only. The client of this version does not follow slots yet.' }),
+  REDIS_CLUSTER: flag({ section: 'redis', default: false, examples: ['false'], description: 'The address is one of a Redis Cluster, or its configuration endpoint. A cluster has database 0 only.' }),
+  REDIS_SENTINELS: optional(text({ section: 'redis', examples: ['10.0.0.5:26379,10.0.0.6:26379,10.0.0.7:26379'], description: 'Sentinels that know where Redis is, as `host:port`, separated by commas or white space, where there is no `REDIS_URL`. Without a port: 26379.' })),
+  REDIS_SENTINEL_MASTER: text({ section: 'redis', default: 'mymaster', examples: ['mymaster'], description: 'The name under which the sentinels watch the primary.' }),
+  REDIS_SENTINEL_USERNAME: optional(text({ section: 'redis', examples: ['breakwater'], description: 'ACL user at the sentinels.' })),
+  REDIS_SENTINEL_PASSWORD: optional(text({ section: 'redis', secret: true, literal: true, examples: ['change-me'], description: 'Password at the sentinels, taken as it is. That of Redis itself is `REDIS_AUTH_TOKEN`.' })),
   REDIS_REQUIRED: flag({ section: 'redis', default: false, examples: ['false'], description: 'Exit with 1 at startup when the Redis configuration is missing or invalid, instead of running degraded.' }),
   REDIS_BOOT_BUDGET_MS: timer(0, { section: 'redis', default: 1000, examples: ['1000'], description: 'How long startup waits for Redis. 0: not at all.' }),
   REDIS_COMMAND_TIMEOUT_MS: timer(1, { section: 'redis', default: 500, examples: ['500'], description: 'Deadline of every command.' }),
   REDIS_CONNECT_TIMEOUT_MS: timer(1, { section: 'redis', default: 1000, examples: ['1000'], description: 'Deadline of every attempt to connect.' }),
+  REDIS_RETRIES: integer(0, 100, { section: 'redis', default: 2, examples: ['2'], description: 'How often a command that failed is tried again, within its deadline. 0: never. See docs/redis-client.md#retries.' }),
 
   DATABASE_URL: text({ section: 'database', secret: true, default: 'sqlite:./data/breakwater.db', examples: ['sqlite:./data/breakwater.db'], description: 'Registrations and journal: `sqlite:<file>`, `sqlite::memory:`, or `postgres://…` for several tasks.' }),
   DATABASE_POOL_MAX: integer(2, 1000, { section: 'database', default: 10, examples: ['10'], description: 'Connections of one process to PostgreSQL.' }),
@@ -82,10 +94,19 @@ export const environmentSchema = Type.Object({
   AUTH_DISABLED: flag({ section: 'access', default: false, examples: ['false'], description: 'Requests need no key, whoever can reach the service.' }),
   RATE_LIMIT_MAX: integer(0, LARGEST_INT32, { unit: 'requests', section: 'access', default: 0, examples: ['1000'], description: 'Requests of one caller (its key, else its address) in one window; above it 429. 0: no limit.' }),
   RATE_LIMIT_WINDOW_MS: timer(1000, { section: 'access', default: 60_000, examples: ['60000'], description: 'Length of a window of `RATE_LIMIT_MAX`.' }),
+  TRUST_PROXY: text({ section: 'access', default: 'false', examples: ['1'], description: 'Whose `x-forwarded-for` is believed: `false` nobody\'s, a number of proxies in front of the service, their addresses or ranges, `true` everybody\'s.' }),
   CORS_ORIGINS: optional(text({ section: 'access', examples: ['https://console.example.com'], description: 'Origins whose pages may call the API, separated by commas or white space. Default: none.' })),
 
   METRICS: choice(['prometheus', 'emf', 'none'],
-    { section: 'observability', default: 'prometheus', examples: ['prometheus'], description: '`prometheus`: for scraping at `/metrics`. `emf`: log lines from which CloudWatch makes metrics. `none`: neither.' })
+    { section: 'observability', default: 'prometheus', examples: ['prometheus'], description: '`prometheus`: for scraping at `/metrics`. `emf`: log lines from which CloudWatch makes metrics. `none`: neither.' }),
+
+  TRACING: choice(['none', 'otlp'],
+    { section: 'tracing', default: 'none', examples: ['otlp'], description: '`otlp`: traces go to a collector of OpenTelemetry, and the variables below are read. See docs/tracing.md.' }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: text({ section: 'tracing', default: 'http://localhost:4318', examples: ['http://collector.internal:4318'], description: 'Where the collector takes OTLP over HTTP, without `/v1/traces`.' }),
+  OTEL_EXPORTER_OTLP_HEADERS: optional(text({ section: 'tracing', secret: true, examples: ['x-api-key=change-me'], description: 'Headers for the collector, as `name=value`, separated by commas, values percent-encoded.' })),
+  OTEL_SERVICE_NAME: text({ section: 'tracing', default: 'breakwater', examples: ['model-registry'], description: 'Name of the service in traces.' }),
+  OTEL_RESOURCE_ATTRIBUTES: optional(text({ section: 'tracing', examples: ['deployment.environment.name=production'], description: 'More about the service, as `name=value`, separated by commas.' })),
+  OTEL_TRACES_SAMPLER_ARG: text({ section: 'tracing', default: '1', examples: ['0.1'], description: 'Share, from 0 to 1, of the traces that begin here that is recorded; a request that brings a trace brings the decision.' })
 })
 
 export type Environment = Static<typeof environmentSchema>

@@ -2,6 +2,7 @@ import type { Durability, Journal, JournalLimits, JournalStats } from '../journa
 import { SqliteEngine } from '../journal/sqlite/engine.ts'
 import { SqliteJournal } from '../journal/sqlite/journal.ts'
 import type { Logger } from '../observability/logger.ts'
+import { loadPeer } from '../peers/load-peer.ts'
 import type { Registry } from './registry.ts'
 import { SqliteRegistry, registryModule } from './sqlite-registry.ts'
 
@@ -43,12 +44,13 @@ export interface StoreOptions {
 
 /**
  * Opens the database that the configuration names, creating and migrating its tables as needed.
- * @throws FST_BRK_STORE_UNAVAILABLE after 5 s at the latest: the service cannot promise anything without it, so it does not start
+ * @throws FST_BRK_STORE_UNAVAILABLE after 5 s at the latest: the service cannot promise anything without it, so it does not start;
+ *   FST_BRK_PEER_MISSING for PostgreSQL without `pg`
  */
 export async function openStore ({ database, limits, logger }: StoreOptions): Promise<Store> {
   if (database.kind === 'sqlite') return await openSqliteStore({ path: database.path, limits })
   // Loaded only where it is used: nobody else waits for the driver.
-  const { openPostgresStore } = await import('./postgres-store.ts')
+  const { openPostgresStore } = await loadPeer('pg', 'A database in PostgreSQL', () => import('./postgres-store.ts'))
   return await openPostgresStore({ ...database, limits, logger })
 }
 

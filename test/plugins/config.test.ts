@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import t from 'tap'
 import type { Test } from 'tap'
 import configPlugin from '../../plugins/config.ts'
+import { loadConfig } from '../../services/config/load.ts'
 
 function build (t: Test) {
   const lines: Record<string, any>[] = []
@@ -55,6 +56,16 @@ t.test('R1.6 what must not start does not register', async t => {
     const { fastify } = build(t)
     await t.rejects(async () => { await fastify.register(configPlugin, { env }) }, { code: 'FST_BRK_CONFIG_INVALID' })
   }
+})
+
+t.test('a configuration that was read already is taken as it is', async t => {
+  const loaded = loadConfig({ REDIS_HOST: 'c.cache.amazonaws.com', PORT: '81' })
+  const { fastify, ours } = build(t)
+  await fastify.register(configPlugin, { loaded, env: { PORT: '82' } })
+  t.equal(fastify.config, loaded.config)
+  t.same(ours().map(({ level }) => level), [30, 40], 'and reported as one that is read here')
+  const other = build(t).fastify
+  await t.rejects(async () => { await other.register(configPlugin, { loaded: loadConfig({ PORT: 'abc' }) }) }, { code: 'FST_BRK_CONFIG_INVALID' })
 })
 
 t.test('options are checked', async t => {

@@ -1,5 +1,9 @@
+import { readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import { join } from 'node:path'
 import Fastify from 'fastify'
 import t from 'tap'
+import { buildApp } from '../../app.ts'
 import errors, { problemServerOptions } from '../../plugins/errors.ts'
 import healthPlugin from '../../plugins/health.ts'
 import pressure from '../../plugins/pressure.ts'
@@ -164,4 +168,41 @@ t.test('R7.4 health routes are exempt from shedding, and log no probe', async (t
   t.equal((await app.inject('/health/live')).statusCode, 200)
   t.equal((await app.inject('/health')).json().status, 'unhealthy')
   t.strictSame(lines, [], 'not a line')
+})
+
+t.test('R7.4 a probe is answered before all hooks as it is after them, with its ids and what matters of the security headers', async (t) => {
+  const app = await buildApp({ env: { DATABASE_URL: 'sqlite::memory:', CORS_ORIGINS: 'https://console.example' } })
+  t.teardown(() => app.close())
+  const business = (await app.inject('/models')).headers
+  for (const url of paths) {
+    const headers = { 'x-request-id': 'r-1', 'x-correlation-id': 'c-1' }
+    const quick = await app.inject({ url, headers })
+    const long = await app.inject({ url, headers: { ...headers, origin: 'https://console.example' } })
+    t.equal(quick.statusCode, long.statusCode)
+    t.equal(quick.body, long.body)
+    t.match(quick.headers, { 'x-request-id': 'r-1', 'x-correlation-id': 'c-1', 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
+    for (const name of ['content-security-policy', 'strict-transport-security', 'x-content-type-options', 'x-frame-options']) t.equal(quick.headers[name], business[name], name)
+    const { date, ...common } = quick.headers
+    t.match(long.headers, { ...common, 'access-control-allow-origin': 'https://console.example' }, 'the long way only adds')
+    const own = (await app.inject({ url, headers: { 'x-request-id': 'not sane\u0001' } })).headers
+    t.match(own['x-request-id'], /^[0-9a-f-]{36}$/)
+    t.equal(own['x-correlation-id'], own['x-request-id'])
+  }
+  t.notMatch((await app.inject('/metrics')).body, /route="\/health/, 'probes are in no metric')
+})
+
+t.test('R7.1 the example of docs/health.md for checks of one\'s own', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/health.md'), 'utf8')
+  const [, example = ''] = /```ts\n(.*?)```/s.exec(page) ?? []
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const licence = { valid: true }
+  const fetched: string[] = []
+  const run = new (Object.getPrototypeOf(async () => {}).constructor)('app', 'health', 'licence', 'fetch', stripTypeScriptTypes(example)) as
+    (...args: unknown[]) => Promise<void>
+  await run(app, healthPlugin, licence, async (url: string) => { fetched.push(url) })
+  await until(() => app.health.snapshot().status === 'healthy')
+  t.strictSame(fetched, ['http://mailer.internal/ping'])
+  licence.valid = false
+  t.match(app.health.snapshot(), { status: 'unhealthy', checks: { mailer: { status: 'ok' }, licence: { status: 'failed', kind: 'expired' } } })
 })

@@ -20,6 +20,7 @@ export interface QueueKeys {
   target: string
   stream: string
   processing: string[]
+  /** Sorted set of what waits for its next attempt; each transport has its own. */
   delayed: string
   /** Sorted set of tokens by time: letters from another slot that the queue has. */
   arrived: string
@@ -36,7 +37,7 @@ export function queueKeys (queue: string, transport: QueueTransport = 'list'): Q
     target: transport === 'stream' ? stream : queue,
     stream,
     processing: both('processing'),
-    delayed: slotKey(queue, 'delayed'),
+    delayed: slotKey(queue, transport === 'stream' ? 'stream-delayed' : 'delayed'),
     arrived: slotKey(queue, 'replayed'),
     places: both('dlq').map((list) => ({
       list,

@@ -7,7 +7,7 @@ import type { PackedOutcomes, Request } from './group.ts'
 import { revive } from './revive.ts'
 
 export interface EngineOptions extends DatabaseOptions {
-  /** How long a request may take, its wait included. Default 5000 ms. */
+  /** How long a request may take, its wait included. Default 5000 ms. The first ones have ten seconds more, for the start. */
   deadlineMs?: number
 }
 
@@ -23,6 +23,8 @@ interface Group {
 }
 
 const MAX_GROUP = 1024
+/** On top of the first deadline: the thread loads its modules and opens the file, which takes seconds on a machine with no CPU to spare. */
+const FIRST_START_MS = 10_000
 
 /**
  * The database's face on the main thread. Requests that arrive while commits are on their way to the disk form the next group,
@@ -37,6 +39,7 @@ export class SqliteEngine {
   #inFlight: Group | null = null
   #flushScheduled = false
   #closed = false
+  #hasAnswered = false
 
   constructor (options: EngineOptions) {
     this.#options = options
@@ -63,7 +66,8 @@ export class SqliteEngine {
     this.#flushScheduled = false
     if (this.#waiting.length === 0) return
     const requests = this.#waiting.splice(0, MAX_GROUP)
-    this.#inFlight = { requests, deadline: setTimeout(() => this.#fail('it did not answer in time'), this.#deadlineMs) }
+    const deadlineMs = this.#worker === null && !this.#hasAnswered ? this.#deadlineMs + FIRST_START_MS : this.#deadlineMs
+    this.#inFlight = { requests, deadline: setTimeout(() => this.#fail('it did not answer in time'), deadlineMs) }
     this.#worker ??= this.#start()
     this.#worker.postMessage(packRequests(requests))
   }
@@ -82,6 +86,7 @@ export class SqliteEngine {
     const { requests, deadline } = this.#inFlight!
     clearTimeout(deadline)
     this.#inFlight = null
+    this.#hasAnswered = true
     for (let index = 0; index < requests.length; index++) {
       const outcome = outcomes?.[index]
       if (outcome === undefined) requests[index]!.resolve(undefined)

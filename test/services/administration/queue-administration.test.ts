@@ -307,7 +307,9 @@ t.test('R5.5 with the stream transport a replay goes to the stream', async t => 
   t.match((await administration.replay({ all: true })).results, [{ outcome: 'replayed' }, { outcome: 'replayed' }])
   const entries = await client.xrange(`{${QUEUE}}:stream`, '-', '+')
   t.same(entries.map(([, fields]) => fields), bodies.map((body) => ['body', body]))
-  t.match(await administration.overview(), { waiting: 0, stream: 2, dead_letters: { consume: 0 } })
+  await client.zadd(`{${QUEUE}}:stream-delayed`, 1, 'a', 2, 'b', 3, 'c')
+  await client.zadd(`{${QUEUE}}:delayed`, 1, 'left by the other transport')
+  t.match(await administration.overview(), { waiting: 0, stream: 2, delayed: 3, dead_letters: { consume: 0 } })
 })
 
 t.test('R5.5 the overview, and every part of it null with a reason while Redis is frozen', async t => {

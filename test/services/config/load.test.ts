@@ -9,13 +9,14 @@ function codes (env: Record<string, string>): string[] {
 t.test('an empty environment gives the documented defaults', async t => {
   const { config, errors, warnings } = loadConfig({})
   t.same([errors, warnings], [[], []])
-  t.same(config.process, { port: 3000, host: '127.0.0.1', logLevel: 'info', drainMs: 5000 })
+  t.same(config.process, { port: 3000, host: '127.0.0.1', logLevel: 'info', drainMs: 5000, requestTimeoutMs: 10_000, handlerTimeoutMs: 20_000 })
   t.same(config.redis, {
     resolution: { state: 'disabled', target: null, errors: [], warnings: [] },
     required: false,
     bootBudgetMs: 1000,
     commandTimeoutMs: 500,
     connectTimeoutMs: 1000,
+    retries: 2,
     tlsCaFile: null
   })
   const { connection, ...database } = config.database
@@ -36,8 +37,9 @@ t.test('an empty environment gives the documented defaults', async t => {
     transport: 'list',
     streamMaxLength: null
   })
-  t.same(config.access, { keys: [], rateLimitMax: 0, rateLimitWindowMs: 60_000, corsOrigins: [] })
+  t.same(config.access, { keys: [], rateLimitMax: 0, rateLimitWindowMs: 60_000, corsOrigins: [], trustProxy: false })
   t.same(config.metrics, { mode: 'prometheus' })
+  t.equal(config.tracing, null)
 })
 
 t.test('every variable is read', async t => {
@@ -46,12 +48,15 @@ t.test('every variable is read', async t => {
     HOST: '::',
     LOG_LEVEL: 'DEBUG',
     DRAIN_MS: '0',
+    REQUEST_TIMEOUT_MS: '100',
+    HANDLER_TIMEOUT_MS: '0',
     REDIS_URL: 'rediss://app:t@cache.example.com:6380/0',
     REDIS_TLS_CA_FILE: ' /etc/ca.pem ',
     REDIS_REQUIRED: 'Yes',
     REDIS_BOOT_BUDGET_MS: '0',
     REDIS_COMMAND_TIMEOUT_MS: '1',
     REDIS_CONNECT_TIMEOUT_MS: '2147483647',
+    REDIS_RETRIES: '0',
     DATABASE_URL: 'sqlite::memory:',
     ALLOW_NODE_DURABILITY: 'on',
     QUEUE_NAME: 'q',
@@ -72,11 +77,18 @@ t.test('every variable is read', async t => {
     RATE_LIMIT_MAX: '11',
     RATE_LIMIT_WINDOW_MS: '1000',
     CORS_ORIGINS: 'https://a, https://b',
-    METRICS: 'emf'
+    TRUST_PROXY: '10.0.0.0/16, fd00::5 uniquelocal',
+    METRICS: 'emf',
+    TRACING: 'OTLP',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com/otlp/',
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Basic%20YQ%3D%3D, x-team=a=b,',
+    OTEL_SERVICE_NAME: 'registry',
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=te%20st',
+    OTEL_TRACES_SAMPLER_ARG: '.25'
   })
   t.same([errors, warnings], [[], []])
-  t.same(config.process, { port: 0, host: '::', logLevel: 'debug', drainMs: 0 })
-  t.match(config.redis, { required: true, bootBudgetMs: 0, commandTimeoutMs: 1, connectTimeoutMs: 2147483647, tlsCaFile: '/etc/ca.pem' })
+  t.same(config.process, { port: 0, host: '::', logLevel: 'debug', drainMs: 0, requestTimeoutMs: 100, handlerTimeoutMs: 0 })
+  t.match(config.redis, { required: true, bootBudgetMs: 0, commandTimeoutMs: 1, connectTimeoutMs: 2147483647, retries: 0, tlsCaFile: '/etc/ca.pem' })
   t.match(config.database, { kind: 'sqlite', path: ':memory:', allowNodeDurability: true, poolMax: 3 })
   t.same(config.publisher, {
     queueName: 'q',
@@ -93,8 +105,13 @@ t.test('every variable is read', async t => {
     transport: 'stream',
     streamMaxLength: 9
   })
-  t.same(config.access, { keys: [], rateLimitMax: 11, rateLimitWindowMs: 1000, corsOrigins: ['https://a', 'https://b'] })
+  t.same(config.access, {
+    keys: [], rateLimitMax: 11, rateLimitWindowMs: 1000, corsOrigins: ['https://a', 'https://b'], trustProxy: ['10.0.0.0/16', 'fd00::5', 'uniquelocal']
+  })
   t.same(config.metrics, { mode: 'emf' })
+  const { headers, ...tracing } = config.tracing!
+  t.same(tracing, { url: 'https://collector.example.com/otlp/v1/traces', serviceName: 'registry', resourceAttributes: { 'deployment.environment.name': 'te st' }, ratio: 0.25 })
+  t.same(headers.map(({ name, value }) => [name, value.reveal()]), [['authorization', 'Basic YQ=='], ['x-team', 'a=b']])
 })
 
 t.test('R1.4 bad values are errors that name the variable', async t => {
@@ -103,9 +120,13 @@ t.test('R1.4 bad values are errors that name the variable', async t => {
     ['HOST', 'HOST', 'a b', 'a..b', '1.2.3'],
     ['LOG_LEVEL', 'CHOICE', 'verbose', 'infos'],
     ['DRAIN_MS', 'INTEGER', '-1', '5s', '2147483648'],
+    ['REQUEST_TIMEOUT_MS', 'INTEGER', '0', '99', '10s'],
+    ['HANDLER_TIMEOUT_MS', 'INTEGER', '-1', '2147483648'],
+    ['TRUST_PROXY', 'TRUST_PROXY', 'maybe', '-1', '17', '1.5', '10.0.0.300', '10.0.0.0/33', '10.0.0.0/0', '10.0.0.0/8/8', '10.0.0.0/', 'fd00::/129', 'fe80::1%eth0', 'private', ','],
     ['REDIS_BOOT_BUDGET_MS', 'INTEGER', '-1', '1.5'],
     ['REDIS_COMMAND_TIMEOUT_MS', 'INTEGER', '-1', '0', '500ms'],
     ['REDIS_CONNECT_TIMEOUT_MS', 'INTEGER', '-1', '0', 'Infinity'],
+    ['REDIS_RETRIES', 'INTEGER', '-1', '101', 'many'],
     ['REDIS_REQUIRED', 'BOOLEAN', 'treu', 'y'],
     ['REDIS_EMPTY_POLICY', 'CHOICE', 'drop'],
     ['ALLOW_NODE_DURABILITY', 'BOOLEAN', '2'],
@@ -118,6 +139,34 @@ t.test('R1.4 bad values are errors that name the variable', async t => {
   for (const [variable, code, ...values] of rows) {
     for (const value of values) t.same(codes({ [variable]: value }), [`${variable} ${code}`], `${variable}=${value}`)
   }
+})
+
+t.test('R10.2 what is wrong with tracing is said when it is on, and nobody\'s business when it is off', async t => {
+  const wrong: [variable: string, ...values: string[]][] = [
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'localhost:4318', 'grpc://localhost:4317', 'http://h?x=1', 'http://user:t0ken@h', 'x'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 't0ken', '=t0ken', 'a b=t0ken', 'a=%t0ken', 'a=%0At0ken', 'ok=1,t0ken'],
+    ['OTEL_RESOURCE_ATTRIBUTES', 'production', 'a=%'],
+    ['OTEL_TRACES_SAMPLER_ARG', '2', '-1', '10%', '1.5', 'endpoint=http://h']
+  ]
+  for (const [variable, ...values] of wrong) {
+    for (const value of values) {
+      t.same(codes({ [variable]: value, TRACING: 'otlp' }), [`${variable} TRACING`], `${variable}=${value}`)
+      t.same(codes({ [variable]: value }), [], `${variable}=${value}, off`)
+      t.notMatch(JSON.stringify(loadConfig({ [variable]: value, TRACING: 'otlp' })), /t0ken/)
+    }
+  }
+  t.same(codes({ TRACING: 'jaeger' }), ['TRACING CHOICE'])
+  t.match(loadConfig({ TRACING: 'otlp' }).config.tracing, { url: 'http://localhost:4318/v1/traces', headers: [], serviceName: 'breakwater', resourceAttributes: {}, ratio: 1 })
+})
+
+t.test('TRUST_PROXY is a switch, a number of proxies, or a list; a digit is a number', async t => {
+  const read = (value: string) => loadConfig({ TRUST_PROXY: value }).config.access.trustProxy
+  t.same(['false', 'No', '0', '1', '2', '16', '::1', 'on', 'x'].map(read), [false, false, false, 1, 2, 16, ['::1'], true, false])
+  const { errors } = loadConfig({ TRUST_PROXY: '10.0.0.1, lb.example.com, user:t0ken@h' })
+  t.equal(errors.length, 2, 'each wrong entry')
+  t.match(errors[0], { message: 'TRUST_PROXY has "lb.example.com", which is neither an IP address nor a range such as 10.0.0.0/16.', remedy: /TRUST_PROXY=10\.0\.0\.0\/16.*#proxies/ })
+  t.notMatch(JSON.stringify(errors), /t0ken/)
+  t.match(loadConfig({ TRUST_PROXY: 'true' }).warnings, [{ code: 'FST_BRK_CONFIG_TRUST_PROXY_ALL' }])
 })
 
 t.test('R1.6 a message says what was seen, what is right, and where the docs are', async t => {
@@ -197,6 +246,9 @@ t.test('R1.7 the description has every field and its source', async t => {
   t.match(describeRedis(socket), { url: 'unix://app@/run/r.sock?db=0', path: '/run/r.sock', auth: 'none', sources: { path: 'REDIS_URL', username: 'REDIS_USERNAME', auth: 'default', topology: 'REDIS_CLUSTER' } })
   t.match(startupLine(socket), { state: 'configured', scheme: 'unix', path: '/run/r.sock', tls: false, db: 0, topology: 'single', auth: 'none' })
   t.match(startupLine(resolution), { host: '::1', port: 7000, tls: true })
+  const sentinels = loadConfig({ REDIS_SENTINELS: 'a [fd00::5]:1', REDIS_SENTINEL_MASTER: 'm/1', REDIS_SENTINEL_PASSWORD: 'p', REDIS_AUTH_TOKEN: 't' }).config.redis.resolution
+  t.match(describeRedis(sentinels), { url: 'redis+sentinel://:***@a:26379,[fd00::5]:1/m%2F1/0', host: null, port: null, topology: 'sentinel', sources: { sentinels: 'REDIS_SENTINELS', topology: 'REDIS_SENTINELS' } })
+  t.match(startupLine(sentinels), { topology: 'sentinel', sentinels: 'a:26379,[fd00::5]:1', master: 'm/1' })
   const parts = loadConfig({ REDIS_HOST: 'localhost', REDIS_DB: '1', REDIS_AUTH_TOKEN: 't' }).config.redis.resolution
   t.match(describeRedis(parts).sources, { host: 'REDIS_HOST', port: 'default', tls: 'default', scheme: 'default', db: 'REDIS_DB', auth: 'REDIS_AUTH_TOKEN' })
   t.match(describeRedis(parts), { url: 'redis://:***@localhost:6379/1' })

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import { doctor } from '../../../services/config/doctor.ts'
+import { asText, examine } from '../../../services/config/report.ts'
 import { ConfigError, assertUsable, loadConfig } from '../../../services/config/load.ts'
 import { startupLine } from '../../../services/config/describe.ts'
 import { variableNames } from '../../../services/config/schema.ts'
@@ -18,7 +18,7 @@ function visible (env: Record<string, string>): string {
   const shown = [
     JSON.stringify(loaded), inspect(loaded, { depth: null, showHidden: true }), String(loaded.config.redis.resolution.target?.password),
     JSON.stringify(startupLine(loaded.config.redis.resolution)),
-    doctor(['--print'], env).stdout, doctor(['--print', '--json'], env).stdout
+    asText(examine(env)), JSON.stringify(examine(env))
   ]
   try {
     assertUsable(loaded)
@@ -54,6 +54,14 @@ t.test('R1.7 I6 a token in REDIS_AUTH_TOKEN is seen nowhere', async t => {
   fc.assert(fc.property(written, place, others, fc.boolean(), (token, place, others, parts) => {
     return !visible({ ...others, REDIS_AUTH_TOKEN: token, [parts ? 'REDIS_HOST' : 'REDIS_URL']: place }).includes(CANARY)
   }), property(2000))
+  t.pass()
+})
+
+t.test('R1.7 I6 a password of the sentinels, or one in their list, is seen nowhere', async t => {
+  fc.assert(fc.property(written, place, others, fc.boolean(), (token, place, others, right) => {
+    const sentinels: Record<string, string> = right ? { REDIS_SENTINELS: place, REDIS_SENTINEL_PASSWORD: token } : { REDIS_SENTINELS: `a,redis://:${token}@${place}` }
+    return !visible({ ...others, ...sentinels, REDIS_SENTINEL_MASTER: 'main' }).includes(CANARY)
+  }), property(1000))
   t.pass()
 })
 

@@ -86,6 +86,40 @@ t.test('R7.2 a result that grew old is unknown', async (t) => {
   t.match(health.snapshot(), { status: 'degraded', ready: true, checks: { database: { status: 'unknown', ageMs: 120_501 } } })
 })
 
+t.test('R7.2 a verdict is as fresh as a snapshot, and the same object until a status changes', async (t) => {
+  let now = 0
+  let result: CheckResult | Error = { status: 'ok' }
+  const { health, lines } = build(t, { clock: () => now, random: () => 0.5, observeMs: 60_000 })
+  health.register({ name: 'journal', critical: true, read: () => { if (result instanceof Error) throw result; return result } })
+  health.register({ name: 'database', critical: true, intervalMs: 60_000, timeoutMs: 500, check: async () => {} })
+  const agrees = (title: string) => {
+    const { status, ready, inService, reason, checks } = health.snapshot()
+    const statuses = Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check.status]))
+    t.strictSame(health.verdict(), { status, ready, inService, reason, checks: statuses }, title)
+    t.equal(health.verdict(), health.verdict(), title)
+  }
+  t.match(health.verdict(), { status: 'degraded', reason: 'starting' })
+  agrees('starting')
+  health.start()
+  await until(() => health.verdict().status === 'healthy')
+  agrees('healthy')
+  result = { status: 'failed', kind: 'full' }
+  t.match(health.verdict(), { status: 'unhealthy', reason: 'unhealthy', checks: { journal: 'failed' } }, 'a read at once')
+  t.ok(lines.some(({ level, fields }) => level === 'error' && fields.check === 'journal'), 'and logged')
+  agrees('failed')
+  result = new Error('broken')
+  agrees('throwing')
+  result = { status: 'ok' }
+  agrees('well again')
+  now = 120_501
+  t.match(health.verdict(), { status: 'degraded', checks: { database: 'unknown' } }, 'a result that grew old, without a look')
+  health.register({ name: 'mailer', critical: false, read: () => ({ status: 'failed' }) })
+  t.match(health.verdict().checks, { mailer: 'failed' }, 'a new check')
+  health.drain()
+  t.match(health.verdict(), { ready: false, inService: false, reason: 'draining' })
+  agrees('draining')
+})
+
 t.test('R10.5 one line for each transition, with the error, at a level that fits', async (t) => {
   const { health, lines } = build(t)
   let result: CheckResult | Error = { status: 'ok' }
