@@ -1,59 +1,23 @@
-import { parseArgs } from 'node:util'
 import { describeRedis } from './describe.ts'
 import type { RedisDescription } from './describe.ts'
 import type { Variables } from './environment.ts'
 import { loadConfig } from './load.ts'
 import type { Problem } from './problems.ts'
 
-export const USAGE = `Shows the configuration that the environment gives, with secrets masked and the variable behind every value.
-
-  doctor --print [--json]
-
-  --print   show the resolved configuration (the default)
-  --json    as JSON, with nothing else on standard output
-  --help
-
-Exit code: 0 valid, 1 invalid or wrong usage, 2 valid with warnings.
-`
-
-export interface DoctorReport {
+export interface ConfigurationReport {
   valid: boolean
   redis: RedisDescription
   errors: readonly Problem[]
   warnings: readonly Problem[]
 }
 
-export interface DoctorOutput {
-  exitCode: 0 | 1 | 2
-  stdout: string
-  stderr: string
-}
-
-/** Everything `doctor` does, without a process around it. Reads nothing but its arguments. */
-export function doctor (args: string[], env: Variables): DoctorOutput {
-  const flags = readFlags(args)
-  if (typeof flags === 'string') return { exitCode: 1, stdout: '', stderr: `${flags}\n\n${USAGE}` }
-  if (flags.help) return { exitCode: 0, stdout: USAGE, stderr: '' }
-  const report = examine(env)
-  const exitCode = !report.valid ? 1 : report.warnings.length > 0 ? 2 : 0
-  return { exitCode, stdout: flags.json ? `${JSON.stringify(report, null, 2)}\n` : asText(report), stderr: '' }
-}
-
-export function examine (env: Variables): DoctorReport {
+/** What the environment says, as `doctor --print --json` prints it. */
+export function examine (env: Variables): ConfigurationReport {
   const { config, errors, warnings } = loadConfig(env)
   return { valid: errors.length === 0, redis: describeRedis(config.redis.resolution), errors, warnings }
 }
 
-function readFlags (args: string[]) {
-  try {
-    const options = { print: { type: 'boolean' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } } as const
-    return parseArgs({ args, options }).values
-  } catch (error) {
-    return (error as Error).message
-  }
-}
-
-function asText ({ valid, redis, errors, warnings }: DoctorReport): string {
+export function asText ({ valid, redis, errors, warnings }: ConfigurationReport): string {
   const { state, sources, ...fields } = redis
   const lines = [`Redis is ${state}.`]
   if (state === 'configured') {
