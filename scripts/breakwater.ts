@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { doctor } from '../services/config/doctor.ts'
 import { nearest } from '../services/naming/nearest.ts'
 
 const USAGE = `Keeps a service up, healthy and lossless through a Redis outage.
 
-  breakwater doctor    shows the configuration that the environment gives
+  breakwater doctor    finds what is wrong with the environment, a task definition, or the way to Redis
   breakwater queue     shows the queue and its dead letters, replays and purges them
   breakwater consume   takes messages from the queue and prints them
+  breakwater rollback  deploys an earlier revision of an ECS service, and returns where that fails
+  breakwater verify    checks a deployment from outside: health, a registration, its event
   breakwater --version
   breakwater --help
 
@@ -19,13 +20,16 @@ type Command = (args: string[], env: NodeJS.ProcessEnv) => Promise<number>
 /** Loaded when asked for: none pays for the others. */
 const commands: Record<string, Command> = {
   async doctor (args, env) {
-    const { exitCode, stdout, stderr } = doctor(args, env)
+    const { doctor } = await import('../services/doctor/doctor.ts')
+    const { exitCode, stdout, stderr } = await doctor(args, env)
     process.stdout.write(stdout)
     process.stderr.write(stderr)
     return exitCode
   },
   queue: async (args, env) => await (await import('./queue.ts')).queue(args, env),
-  consume: async (args, env) => await (await import('./consume.ts')).consume(args, env)
+  consume: async (args, env) => await (await import('./consume.ts')).consume(args, env),
+  rollback: async (args, env) => await (await import('./rollback.ts')).rollback(args, env),
+  verify: async (args, env) => await (await import('./verify-deployment.ts')).verify(args, env)
 }
 
 /** @returns the exit code: 0 good, 1 bad, 2 warnings. */

@@ -15,7 +15,8 @@ export async function queue (args: string[], env: NodeJS.ProcessEnv): Promise<nu
   const flags = readFlags(args)
   if (flags === 'help') return say(process.stdout, USAGE, 0)
   if ('wrong' in flags) return say(process.stderr, `${flags.wrong}\n\n${USAGE}`, 1)
-  const { config, errors } = loadConfig(env)
+  // It listens nowhere, and an image sets HOST to what a service needs.
+  const { config, errors } = loadConfig({ ...env, HOST: '' })
   if (errors.length > 0) {
     const text = errors.map(({ message, remedy }) => `${message} ${remedy}\n`).join('')
     return flags.json ? say(process.stdout, asJson({ errors }), 1) : say(process.stderr, text, 1)
