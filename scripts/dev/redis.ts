@@ -95,13 +95,14 @@ async function install ({ env, say }: Setting): Promise<string> {
 }
 
 async function startContainer (engine: string, { env, say }: Setting): Promise<DevRedis> {
-  say(`Starting redis:7 with ${engine}.`)
+  const image = env.REDIS_IMAGE || 'redis:7'
+  say(`Starting ${image} with ${engine}.`)
   const port = await choosePort(0)
   const child = await start(engine, [
-    'run', '--rm', '-p', `127.0.0.1:${port}:6379`, '-v', 'breakwater-dev:/data', 'redis:7', '--appendonly', 'yes'
+    'run', '--rm', '-p', `127.0.0.1:${port}:6379`, '-v', 'breakwater-dev:/data', image, '--appendonly', 'yes'
   ], { env, stdio: ['ignore', 'ignore', 2] })
   await untilAnswering(child, port, PULL_DEADLINE_MS)
-  return { ...running(child, port, `container of redis:7 (${engine}), data in its volume breakwater-dev`), pid: null }
+  return { ...running(child, port, `container of ${image} (${engine}), data in its volume breakwater-dev`), pid: null }
 }
 
 function running (child: ChildProcess, port: number, description: string): DevRedis {

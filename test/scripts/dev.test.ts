@@ -159,6 +159,12 @@ exec ${redisServer} --port "$port" --save ""`)
   await redis.stop()
   await t.rejects(ping(redis.url))
 
+  engine.env.REDIS_IMAGE = 'local/redis'
+  const other = await obtainRedis(ways(surroundings), engine.setting)
+  t.match(other.description, 'container of local/redis')
+  t.match(spawnSync('cat', [join(engine.bin, 'log')]).stdout.toString(), / local\/redis --appendonly yes/)
+  await other.stop()
+
   engine.put('docker', 'echo "no such image" >&2; exit 125')
   const degraded = await obtainRedis([{ kind: 'container', engine: join(engine.bin, 'docker') }, { kind: 'degraded' }], engine.setting)
   t.match(engine.said.at(-1), /"container": it did not answer on port \d+ \(exit code 125\)/)
