@@ -6,13 +6,15 @@ import neostandard from 'neostandard'
  */
 const services = {
   naming: [],
+  peers: [],
   resilience: ['naming'],
   config: ['naming'],
-  observability: [],
+  observability: ['peers'],
   access: ['config'],
-  http: ['naming'],
+  http: ['naming', 'access'],
   health: ['resilience', 'config', 'observability'],
-  redis: ['resilience', 'config', 'observability'],
+  credentials: ['peers', 'resilience', 'config', 'observability'],
+  redis: ['resilience', 'config', 'credentials', 'observability'],
   journal: ['resilience', 'observability'],
   queue: ['resilience', 'config', 'journal', 'observability'],
   publishing: ['resilience', 'queue', 'journal', 'observability'],
@@ -20,9 +22,11 @@ const services = {
   consumer: ['resilience', 'queue', 'observability'],
   tasks: ['resilience', 'queue', 'journal', 'relay', 'consumer', 'observability'],
   administration: ['queue', 'journal', 'observability'],
+  deployment: ['naming', 'peers', 'config', 'credentials', 'redis', 'queue', 'administration'],
+  doctor: ['naming', 'peers', 'config', 'credentials', 'redis', 'queue', 'consumer'],
   operations: ['health', 'config', 'observability', 'queue', 'journal', 'resilience'],
   cache: ['resilience', 'observability'],
-  registry: ['queue', 'journal', 'http', 'observability']
+  registry: ['peers', 'queue', 'journal', 'http', 'observability']
 }
 const top = ['app', 'server', 'index']
 const alternatives = names => `(${names.join('|')})`

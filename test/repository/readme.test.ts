@@ -140,7 +140,7 @@ t.test('every plugin can be imported by its own path, and only what is compiled 
     const name = basename(file, '.ts')
     t.strictSame(manifest.exports[`./${name}`], { types: `./dist/plugins/${name}.d.ts`, default: `./dist/plugins/${name}.js` })
   }
-  t.strictSame(manifest.files, ['dist'])
+  t.strictSame(manifest.files, ['dist', 'schemas'])
 })
 
 t.test('links lead somewhere, and every dependency is explained', async t => {
