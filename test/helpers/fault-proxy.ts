@@ -1,65 +1,93 @@
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
+import { Link, manners } from './fault-link.ts'
+import type { Fault } from './fault-link.ts'
 import type { Teardown } from './redis-server.ts'
 
-/**
- * Stands between a client and a server.
- * - `pass`: as if it were not there.
- * - `blackhole`: connections stay open and new ones are accepted, but nothing arrives, nowhere.
- * - `swallow-replies`: the server hears everything, the client nothing.
- * - `swallow-requests`: what the server says arrives, what the client says does not.
- * - `stall`: nothing passes for now; what was said meanwhile arrives later, even where its speaker has hung up.
- * - `hang-up`: each connection is closed as soon as it is made or speaks.
- */
-export type Fault = 'pass' | 'blackhole' | 'swallow-replies' | 'swallow-requests' | 'stall' | 'hang-up'
+export type { Fault } from './fault-link.ts'
 
-/** One direction of a connection, with what is held back for now. */
-interface Way { to: Socket, held: Buffer[], late: boolean, ended: boolean }
+/** The kernel does not give these to others who connect, so that a port can be refused for a while and listened on again. */
+const FIRST_PORT = 10_240
+const PORTS = 22_000
 
+/** Stands between a client and a server, and does to their connections what networks do: see {@link Fault}. */
 export class FaultProxy {
   /** Called with all that clients send on. */
   onRequest: (bytes: Buffer) => void = () => {}
   connections = 0
+  /** Chunks that clients have said, whether they went on or not. */
+  heard = 0
+  /** How long a reply takes more than without the proxy, in ms; replies keep their order. */
+  replyDelayMs: () => number = () => 0
   #fault: Fault = 'pass'
   #target: number
+  #diverted: number | null = null
   #repliesToDrop = 0
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-  readonly #ways = new Set<Way>()
+  #closed = false
+  #host = '127.0.0.1'
+  #port = 0
+  #server: Server
+  readonly #links = new Set<Link>()
 
   constructor (targetPort: number) {
     this.#target = targetPort
-    this.#server = createServer((client) => {
-      this.connections++
-      client.on('error', () => {})
-      if (this.#fault === 'hang-up') client.resetAndDestroy()
-      else this.#join(client, connect(this.#target, '127.0.0.1'))
-    })
+    this.#server = this.#makeServer()
   }
 
-  get port (): number { return (this.#server.address() as AddressInfo).port }
+  get port (): number { return this.#port }
 
   get fault (): Fault { return this.#fault }
 
+  /** For all connections, those that have a fault of their own included. */
   set fault (fault: Fault) {
+    const before = this.#fault
     this.#fault = fault
-    if (fault === 'pass') this.release()
+    if (manners(fault).refuses) this.#server.close()
+    for (const link of [...this.#links]) link.suffer(fault)
+    if (manners(before).refuses && !manners(fault).refuses) this.#listenAgain()
   }
 
   async listen (): Promise<void> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
+    for (;;) {
+      this.#server.listen(FIRST_PORT + Math.floor(Math.random() * PORTS), this.#host)
+      try {
+        await once(this.#server, 'listening')
+        this.#port = (this.#server.address() as AddressInfo).port
+        return
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+      }
+    }
+  }
+
+  /** The same port at another address, for example 127.0.0.2: nobody listens at the old one any more. */
+  moveTo (host: string): void {
+    this.#server.close()
+    this.cut()
+    this.#host = host
+    if (!manners(this.#fault).refuses) this.#listenAgain()
+  }
+
+  /** Only the connections of now; those that are made later have the proxy's fault. */
+  afflict (fault: Fault): void {
+    for (const link of [...this.#links]) link.suffer(fault)
   }
 
   /** Breaks every connection. */
   cut (): void {
-    for (const socket of this.#sockets) socket.destroy()
+    for (const link of [...this.#links]) link.destroy()
   }
 
   /** Cuts every connection; new ones reach `targetPort`. */
   switchTo (targetPort: number): void {
     this.#target = targetPort
+    this.cut()
+  }
+
+  /** As {@link FaultProxy.switchTo}, for a while: null leads back. */
+  divert (targetPort: number | null): void {
+    this.#diverted = targetPort
     this.cut()
   }
 
@@ -70,76 +98,65 @@ export class FaultProxy {
 
   /** Holds back what the connections of now say from now on, until {@link FaultProxy.release}; those that are made meanwhile pass. */
   holdConnections (): void {
-    for (const way of this.#ways) way.late = true
+    this.afflict('stall')
   }
 
   /** Delivers what was held back: to a server, commands whose sender has long sent them again on another connection. */
   release (): void {
-    for (const way of this.#ways) {
-      way.late = false
-      for (const bytes of way.held.splice(0)) way.to.write(bytes)
-      if (!way.ended) continue
-      this.#ways.delete(way)
-      way.to.end()
-    }
+    this.afflict('pass')
   }
 
   close (): void {
+    this.#closed = true
     this.#server.close()
     this.cut()
   }
 
-  #join (client: Socket, upstream: Socket): void {
-    upstream.setNoDelay(true)
-    client.setNoDelay(true)
-    const there: Way = { to: upstream, held: [], late: false, ended: false }
-    const back: Way = { to: client, held: [], late: false, ended: false }
-    client.on('data', (bytes) => this.#request(bytes, client, there))
-    upstream.on('data', (bytes) => this.#reply(bytes, upstream, back))
-    this.#watch(client, there)
-    this.#watch(upstream, back)
-  }
-
-  #request (bytes: Buffer, client: Socket, way: Way): void {
-    if (this.#fault === 'hang-up') client.resetAndDestroy()
-    else if (this.#fault === 'stall' || way.late) way.held.push(bytes)
-    else if (this.#fault !== 'blackhole' && this.#fault !== 'swallow-requests') {
-      this.onRequest(bytes)
-      way.to.write(bytes)
-    }
-  }
-
-  #reply (bytes: Buffer, upstream: Socket, way: Way): void {
-    const waits = this.#fault === 'stall' || way.late
-    if (waits) way.held.push(bytes)
-    if (waits || this.#fault === 'blackhole' || this.#fault === 'swallow-replies') return
-    if (this.#repliesToDrop === 0) {
-      way.to.write(bytes)
-      return
-    }
+  #takeDrop (): boolean {
+    if (this.#repliesToDrop === 0) return false
     this.#repliesToDrop--
-    way.to.destroy()
-    upstream.destroy()
+    return true
   }
 
-  #watch (socket: Socket, way: Way): void {
-    this.#sockets.add(socket)
-    this.#ways.add(way)
-    socket.on('error', () => {})
-    socket.on('close', () => {
-      this.#sockets.delete(socket)
-      // What is held back is still to be delivered, and a dead line does not deliver the news of its death.
-      way.ended = this.#fault === 'stall' || way.late
-      if (way.ended) return
-      this.#ways.delete(way)
-      if (this.#fault !== 'blackhole' && this.#fault !== 'swallow-replies') way.to.destroy()
+  #makeServer (): Server {
+    return createServer((client) => {
+      this.connections++
+      client.on('error', () => {})
+      const { accepts } = manners(this.#fault)
+      if (accepts === 'reset') client.resetAndDestroy()
+      else if (accepts === 'close') client.end().resume()
+      else this.#join(client, accepts === 'silent' ? null : connect(this.#diverted ?? this.#target, '127.0.0.1'))
     })
+  }
+
+  #join (client: Socket, upstream: Socket | null): void {
+    const link: Link = new Link(client, upstream, {
+      fault: this.#fault,
+      replyDelayMs: () => this.replyDelayMs(),
+      dropsReply: () => this.#takeDrop(),
+      heard: () => { this.heard++ },
+      request: (bytes) => this.onRequest(bytes),
+      closed: () => this.#links.delete(link)
+    })
+    this.#links.add(link)
+  }
+
+  #listenAgain (): void {
+    const server = this.#server = this.#makeServer()
+    const attempt = () => server.listen(this.#port, this.#host)
+    // The kernel may take a moment to see that the port is free again.
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE' && this.#server === server && !this.#closed) setTimeout(attempt, 1)
+    })
+    attempt()
   }
 }
 
-export async function startFaultProxy (t: Teardown, targetPort: number): Promise<FaultProxy> {
+/** `targetPort` 0: there is no server, for a proxy that never lets anything pass. */
+export async function startFaultProxy (t: Teardown, targetPort: number, fault: Fault = 'pass'): Promise<FaultProxy> {
   const proxy = new FaultProxy(targetPort)
   await proxy.listen()
+  proxy.fault = fault
   t.teardown(() => proxy.close())
   return proxy
 }

@@ -8,7 +8,7 @@ import t from 'tap'
 
 const root = resolve(import.meta.dirname, '../..')
 /** Programs through and through: a thread, and what measures or torments the service from outside. */
-const programs = /\/worker\.ts$|^scripts\/(bench|chaos|verify-image)\b/
+const programs = /\/worker\.ts$|^scripts\/(bench|chaos|failure-matrix|verify-image)\b/
 const sources = globSync(['*.ts', '{plugins,routes,services,scripts}/**/*.ts'], { cwd: root })
   .filter(file => !programs.test(file))
 
