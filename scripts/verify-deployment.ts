@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { resolveRedisTarget } from '../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../services/config/redis/redis-target.ts'
 import { failed, skipped, warned } from '../services/deployment/verification/check.ts'
 import type { Check, Target } from '../services/deployment/verification/check.ts'
 import { runDrill } from '../services/deployment/verification/drill.ts'

@@ -1,7 +1,7 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { Cache } from '../../services/cache/cache.ts'
 import type { CacheStatistics } from '../../services/cache/cache.ts'
-import { resolveRedisTarget } from '../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../services/config/redis/redis-target.ts'
 import { RedisGuard } from '../../services/redis/guard.ts'
 import { startFaultProxy } from '../../test/helpers/fault-proxy.ts'
 import { startRedis } from '../../test/helpers/redis-server.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { resolveRedisTarget } from '../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../services/config/redis/redis-target.ts'
 import { RedisGuard } from '../../services/redis/guard.ts'
 import { startRedis } from '../../test/helpers/redis-server.ts'
 import type { Teardown } from '../../test/helpers/redis-server.ts'

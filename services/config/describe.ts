@@ -1,6 +1,6 @@
 import { bracket } from './host.ts'
-import { listNodes } from './redis-sentinel.ts'
-import type { RedisResolution, RedisTarget } from './redis-target.ts'
+import { listNodes } from './redis/redis-sentinel.ts'
+import type { RedisResolution, RedisTarget } from './redis/redis-target.ts'
 
 /** The resolved target without secrets, as `doctor --json` prints it. Null where there is nothing. */
 export interface RedisDescription {

@@ -1,4 +1,4 @@
-import type { RedisTarget } from '../config/redis-target.ts'
+import type { RedisTarget } from '../config/redis/redis-target.ts'
 import { elastiCacheIam } from './elasticache-iam.ts'
 import type { CredentialProvider } from './provider.ts'
 import { secretsManager } from './secrets-manager.ts'

@@ -4,7 +4,7 @@ import { readStated, withDefaults } from '../config/environment.ts'
 import type { Variables } from '../config/environment.ts'
 import { maskUrl } from '../config/masking.ts'
 import { Problems } from '../config/problems.ts'
-import type { RedisResolution } from '../config/redis-target.ts'
+import type { RedisResolution } from '../config/redis/redis-target.ts'
 import { about, sections, variableNames } from '../config/schema.ts'
 import type { Environment, VariableName } from '../config/schema.ts'
 

@@ -2,10 +2,10 @@ import { CircuitBreaker } from '../resilience/circuit-breaker.ts'
 import type { CircuitBreakerOptions } from '../resilience/circuit-breaker.ts'
 import type { Classification } from './classify.ts'
 import type { FailureKind } from './errors.ts'
-import type { Attestation, Health } from './health-connection.ts'
+import type { Attestation, Health } from './connection/health-connection.ts'
 import { Listeners } from '../resilience/listeners.ts'
 import { Recovery } from './recovery.ts'
-import type { Admission } from './traffic.ts'
+import type { Admission } from './command/traffic.ts'
 import { WriteSide, concernsWrites } from './write-side.ts'
 
 export interface LastError {

@@ -1,9 +1,9 @@
 import type { Redis, RedisOptions } from 'ioredis'
-import type { RedisTarget } from '../config/redis-target.ts'
+import type { RedisTarget } from '../config/redis/redis-target.ts'
 import type { Logger } from '../observability/logger.ts'
 import type { CircuitBreakerOptions, BreakerState } from '../resilience/circuit-breaker.ts'
 import type { LastError } from './circuit.ts'
-import type { TlsOptions } from './client-options.ts'
+import type { TlsOptions } from './connection/client-options.ts'
 import type { CredentialProvider } from '../credentials/provider.ts'
 
 export interface GuardOptions {

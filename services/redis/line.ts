@@ -1,11 +1,11 @@
 import type { Redis } from 'ioredis'
 import type { BreakerState, CircuitBreaker } from '../resilience/circuit-breaker.ts'
 import type { LastError } from './circuit.ts'
-import type { ConnectionSettings } from './bounded-client.ts'
+import type { ConnectionSettings } from './connection/bounded-client.ts'
 import type { GuardLog } from './guard-log.ts'
 import type { GuardOptions, ShardState } from './guard-options.ts'
 import type { Retries } from './retry/retries.ts'
-import type { Statistics } from './statistics.ts'
+import type { Statistics } from './command/statistics.ts'
 
 /** Told at once. */
 export interface LineListener {

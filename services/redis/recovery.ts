@@ -1,7 +1,7 @@
 import { fullJitter } from '../resilience/backoff.ts'
 import type { CircuitBreaker } from '../resilience/circuit-breaker.ts'
 import { classify } from './classify.ts'
-import type { Attestation, Health } from './health-connection.ts'
+import type { Attestation, Health } from './connection/health-connection.ts'
 
 const BASE_MS = 100
 const CAP_MS = 1000

@@ -1,15 +1,15 @@
 import type { Redis, RedisOptions } from 'ioredis'
-import type { ConnectionSettings } from './bounded-client.ts'
+import type { ConnectionSettings } from './connection/bounded-client.ts'
 import { RedisCircuit } from './circuit.ts'
 import type { LastError } from './circuit.ts'
 import { RedisNotConnected } from './errors.ts'
-import { GuardedRedis } from './guarded-client.ts'
-import { HealthConnection } from './health-connection.ts'
+import { GuardedRedis } from './command/guarded-client.ts'
+import { HealthConnection } from './connection/health-connection.ts'
 import type { Line, LineOptions } from './line.ts'
 import type { NatMap } from './cluster/slot-view.ts'
 import { PrimaryResolver } from './sentinel/primary-resolver.ts'
 import { sentinelConnector } from './sentinel/sentinel-connector.ts'
-import { Traffic } from './traffic.ts'
+import { Traffic } from './command/traffic.ts'
 
 /** What the lines to one target have in common. */
 interface Shared {

@@ -2,7 +2,7 @@ import type { Command } from 'ioredis'
 import { CircuitBreaker } from '../resilience/circuit-breaker.ts'
 import type { BreakerState, CircuitBreakerOptions, Transition } from '../resilience/circuit-breaker.ts'
 import type { Classification } from './classify.ts'
-import type { Attestation } from './health-connection.ts'
+import type { Attestation } from './connection/health-connection.ts'
 import { Recovery } from './recovery.ts'
 import { isWrite, needsMemory } from './retry/category.ts'
 

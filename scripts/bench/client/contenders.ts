@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { TimeoutStrategy, circuitBreaker, handleAll, ConsecutiveBreaker, timeout, wrap } from 'cockatiel'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
 import { RedisGuard } from '../../../services/redis/guard.ts'
 import { until } from '../../../test/helpers/until.ts'
 

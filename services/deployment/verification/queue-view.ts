@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis'
 import { queueKeys } from '../../administration/consumer-side/keys.ts'
-import type { RedisTarget } from '../../config/redis-target.ts'
+import type { RedisTarget } from '../../config/redis/redis-target.ts'
 import { credentialsOf } from '../../credentials/from-target.ts'
-import { clientOptions } from '../../redis/client-options.ts'
-import type { TlsOptions } from '../../redis/client-options.ts'
+import { clientOptions } from '../../redis/connection/client-options.ts'
+import type { TlsOptions } from '../../redis/connection/client-options.ts'
 import type { Registered } from './registration.ts'
 
 /** Where an event was seen. */

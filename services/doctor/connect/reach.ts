@@ -4,7 +4,7 @@ import { connect, isIP } from 'node:net'
 import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
-import type { RedisTarget } from '../../config/redis-target.ts'
+import type { RedisTarget } from '../../config/redis/redis-target.ts'
 import { StepFailure, within } from './steps.ts'
 import type { Outcome } from './steps.ts'
 

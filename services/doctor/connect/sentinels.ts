@@ -1,5 +1,5 @@
-import type { NodeAddress } from '../../config/redis-target.ts'
-import { connectionSettings } from '../../redis/client-options.ts'
+import type { NodeAddress } from '../../config/redis/redis-target.ts'
+import { connectionSettings } from '../../redis/connection/client-options.ts'
 import { PrimaryResolver } from '../../redis/sentinel/primary-resolver.ts'
 import type { Reaching } from './reach.ts'
 

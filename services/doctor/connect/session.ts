@@ -1,6 +1,6 @@
 import { CredentialStore } from '../../credentials/credential-store.ts'
-import { BoundedRedis } from '../../redis/bounded-client.ts'
-import { connectionSettings } from '../../redis/client-options.ts'
+import { BoundedRedis } from '../../redis/connection/bounded-client.ts'
+import { connectionSettings } from '../../redis/connection/client-options.ts'
 import { withoutArguments } from '../../redis/classify.ts'
 import { RedisConnectionFailed } from '../../redis/errors.ts'
 import { within } from './steps.ts'

@@ -1,6 +1,6 @@
 import { isLoopback } from '../../config/host.ts'
 import { quote } from '../../config/masking.ts'
-import type { RedisTarget } from '../../config/redis-target.ts'
+import type { RedisTarget } from '../../config/redis/redis-target.ts'
 import type { Field } from '../documents/field.ts'
 import { UNKNOWN } from '../documents/field.ts'
 import type { Context } from './context.ts'

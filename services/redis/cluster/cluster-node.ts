@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 import type { Command } from 'ioredis'
-import type { WriteableStream } from '../ioredis-internals.ts'
+import type { WriteableStream } from '../connection/ioredis-internals.ts'
 import { RedisTimeout } from '../errors.ts'
-import { GuardedRedis, pendingOf } from '../guarded-client.ts'
+import { GuardedRedis, pendingOf } from '../command/guarded-client.ts'
 
 const REDIRECTIONS = /^(MOVED|ASK|TRYAGAIN) /
 const ASKING = Symbol('breakwater.asking')

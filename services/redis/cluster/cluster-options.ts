@@ -1,7 +1,7 @@
 import type { ClusterOptions } from 'ioredis'
-import type { ConnectionSettings } from '../bounded-client.ts'
+import type { ConnectionSettings } from '../connection/bounded-client.ts'
 import type { Retries } from '../retry/retries.ts'
-import type { Statistics } from '../statistics.ts'
+import type { Statistics } from '../command/statistics.ts'
 import type { ClusterCircuit } from './cluster-circuit.ts'
 import type { NatMap, NodeAddress } from './slot-view.ts'
 

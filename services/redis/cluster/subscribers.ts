@@ -1,6 +1,6 @@
 import type { Command } from 'ioredis'
-import { ReconnectBackoff } from '../reconnect-backoff.ts'
-import type { ConnectionSettings } from '../bounded-client.ts'
+import { ReconnectBackoff } from '../connection/reconnect-backoff.ts'
+import type { ConnectionSettings } from '../connection/bounded-client.ts'
 import type { ClusterCircuit } from './cluster-circuit.ts'
 import type { NodeFactory } from './node-factory.ts'
 import { SubscriberLine } from './subscriber-line.ts'

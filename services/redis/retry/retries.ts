@@ -2,9 +2,9 @@ import type { Logger } from '../../observability/logger.ts'
 import { fullJitter } from '../../resilience/backoff.ts'
 import type { RetryBudget } from '../../resilience/retry-budget.ts'
 import type { Classification } from '../classify.ts'
-import type { GuardedRedis } from '../guarded-client.ts'
-import type { PendingCommand } from '../pending-command.ts'
-import type { Statistics } from '../statistics.ts'
+import type { GuardedRedis } from '../command/guarded-client.ts'
+import type { PendingCommand } from '../command/pending-command.ts'
+import type { Statistics } from '../command/statistics.ts'
 import { categoryOf } from './category.ts'
 
 export interface RetriesOptions {

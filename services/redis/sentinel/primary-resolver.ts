@@ -1,10 +1,10 @@
-import type { NodeAddress, SentinelTarget } from '../../config/redis-target.ts'
-import type { ConnectionSettings } from '../bounded-client.ts'
+import type { NodeAddress, SentinelTarget } from '../../config/redis/redis-target.ts'
+import type { ConnectionSettings } from '../connection/bounded-client.ts'
 import { classify } from '../classify.ts'
 import { RedisConnectionFailed } from '../errors.ts'
 import { translate } from '../cluster/slot-view.ts'
 import type { NatMap } from '../cluster/slot-view.ts'
-import { HealthConnection } from '../health-connection.ts'
+import { HealthConnection } from '../connection/health-connection.ts'
 import { Listeners } from '../../resilience/listeners.ts'
 
 export interface PrimaryResolverOptions {

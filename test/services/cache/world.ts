@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
 import { Cache } from '../../../services/cache/cache.ts'
 import type { CacheOptions } from '../../../services/cache/cache.ts'
 import { RedisGuard } from '../../../services/redis/guard.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
-import type { RedisResolution } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
+import type { RedisResolution } from '../../../services/config/redis/redis-target.ts'
 
 interface Parts { port?: string, token?: string, user?: string, db?: string, tls?: string, cluster?: string, required?: string, host?: string }
 type Row = [env: Record<string, string>, expected: string, ...codes: string[]]

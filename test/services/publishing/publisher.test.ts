@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
 import { JournalFull } from '../../../services/journal/errors.ts'
 import type { Journal } from '../../../services/journal/journal.ts'
 import { SqliteJournal } from '../../../services/journal/sqlite/journal.ts'

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { classify, withoutArguments } from '../../../services/redis/classify.ts'
 import { RedisClosed, RedisConnectionFailed, RedisConnectionLost, RedisNotConnected, RedisNotSent, RedisTimeout } from '../../../services/redis/errors.ts'
-import { ReconnectBackoff } from '../../../services/redis/reconnect-backoff.ts'
-import { Statistics } from '../../../services/redis/statistics.ts'
+import { ReconnectBackoff } from '../../../services/redis/connection/reconnect-backoff.ts'
+import { Statistics } from '../../../services/redis/command/statistics.ts'
 
 function reply (message: string): Error {
   return Object.assign(new Error(message), { name: 'ReplyError' })

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
 import { redisCheck } from '../../../services/health/builtin-checks.ts'
 import { RedisGuard } from '../../../services/redis/guard.ts'
 import type { GuardOptions } from '../../../services/redis/guard.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
 import { slotKey, watermarkKey } from '../../../services/queue/keys.ts'
 import { RedisGuard } from '../../../services/redis/guard.ts'
 import type { Connection } from '../../../services/relay/transport/redis-transport.ts'

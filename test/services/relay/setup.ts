@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { resolveRedisTarget } from '../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../services/config/redis/redis-target.ts'
 import type { Journal } from '../../../services/journal/journal.ts'
 import { SqliteJournal } from '../../../services/journal/sqlite/journal.ts'
 import { RedisGuard } from '../../../services/redis/guard.ts'

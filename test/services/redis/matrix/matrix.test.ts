@@ -1,5 +1,5 @@
 import t from 'tap'
-import { resolveRedisTarget } from '../../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../../services/config/redis/redis-target.ts'
 import { RedisGuard } from '../../../../services/redis/guard.ts'
 import { startFaultProxy } from '../../../helpers/fault-proxy.ts'
 import { startRedis } from '../../../helpers/redis-server.ts'

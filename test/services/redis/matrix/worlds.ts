@@ -1,5 +1,5 @@
 import { Secret } from '../../../../services/config/secret.ts'
-import type { RedisTarget } from '../../../../services/config/redis-target.ts'
+import type { RedisTarget } from '../../../../services/config/redis/redis-target.ts'
 import type { GuardOptions } from '../../../../services/redis/guard.ts'
 import { startFaultProxy } from '../../../helpers/fault-proxy.ts'
 import type { FaultProxy } from '../../../helpers/fault-proxy.ts'

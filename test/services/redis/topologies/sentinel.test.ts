@@ -1,6 +1,6 @@
 import t from 'tap'
 import { inspect } from 'node:util'
-import { resolveRedisTarget } from '../../../../services/config/redis-target.ts'
+import { resolveRedisTarget } from '../../../../services/config/redis/redis-target.ts'
 import { RedisGuard } from '../../../../services/redis/guard.ts'
 import type { GuardOptions } from '../../../../services/redis/guard.ts'
 import { freePort } from '../../../helpers/redis-server.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Redis } from 'ioredis'
 import { RedisConnectionFailed } from '../../../../services/redis/errors.ts'
-import type { HealthConnection } from '../../../../services/redis/health-connection.ts'
+import type { HealthConnection } from '../../../../services/redis/connection/health-connection.ts'
 import { addressOf, nodeKey, readView } from '../../../../services/redis/cluster/slot-view.ts'
 import { ClusterTopology } from '../../../../services/redis/cluster/topology.ts'
 import type { Informant } from '../../../../services/redis/cluster/topology.ts'

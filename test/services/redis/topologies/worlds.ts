@@ -1,4 +1,4 @@
-import type { RedisTarget } from '../../../../services/config/redis-target.ts'
+import type { RedisTarget } from '../../../../services/config/redis/redis-target.ts'
 import { RedisGuard } from '../../../../services/redis/guard.ts'
 import type { GuardOptions } from '../../../../services/redis/guard.ts'
 import type { ClusterNode, RedisCluster } from '../../../helpers/redis-cluster.ts'

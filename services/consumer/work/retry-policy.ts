@@ -1,7 +1,7 @@
-import { readEnvelope } from '../queue/read-envelope.ts'
-import type { ReceivedMessage } from '../queue/read-envelope.ts'
-import { fullJitter } from '../resilience/backoff.ts'
-import { MessageUnrecoverable, PostponeMessage } from './errors.ts'
+import { readEnvelope } from '../../queue/read-envelope.ts'
+import type { ReceivedMessage } from '../../queue/read-envelope.ts'
+import { fullJitter } from '../../resilience/backoff.ts'
+import { MessageUnrecoverable, PostponeMessage } from '../errors.ts'
 
 export interface RetrySettings {
   /** Null: what the envelope allows. */

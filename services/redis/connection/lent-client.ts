@@ -1,6 +1,6 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
-import type { NodeAddress, RedisTarget, SentinelTarget } from '../config/redis-target.ts'
-import { Secret } from '../config/secret.ts'
+import type { NodeAddress, RedisTarget, SentinelTarget } from '../../config/redis/redis-target.ts'
+import { Secret } from '../../config/secret.ts'
 
 /** What a caller can tell: of what goes out and what comes back. How to connect, and how often to try, is ours. */
 const TAKEN_OVER = [

@@ -1,8 +1,8 @@
 import type { RedisOptions } from 'ioredis'
-import type { RedisTarget } from '../config/redis-target.ts'
-import type { CredentialStore } from '../credentials/credential-store.ts'
+import type { RedisTarget } from '../../config/redis/redis-target.ts'
+import type { CredentialStore } from '../../credentials/credential-store.ts'
 import type { ConnectionSettings } from './bounded-client.ts'
-import type { GuardOptions } from './guard-options.ts'
+import type { GuardOptions } from '../guard-options.ts'
 
 export interface TlsOptions {
   /** Certificate authority (PEM) to trust instead of the well-known ones. */

@@ -1,9 +1,9 @@
 import { Socket } from 'node:net'
 import { Redis } from 'ioredis'
-import type { CredentialStore } from '../credentials/credential-store.ts'
-import type { Credentials } from '../credentials/provider.ts'
-import { RedisConnectionFailed } from './errors.ts'
-import type { FailureKind } from './errors.ts'
+import type { CredentialStore } from '../../credentials/credential-store.ts'
+import type { Credentials } from '../../credentials/provider.ts'
+import { RedisConnectionFailed } from '../errors.ts'
+import type { FailureKind } from '../errors.ts'
 import type { BoundedRedis } from './bounded-client.ts'
 import { internalsOf } from './ioredis-internals.ts'
 

@@ -1,9 +1,9 @@
-import { bracket, hostFault, unbracket } from './host.ts'
-import { quote } from './masking.ts'
-import type { Problems } from './problems.ts'
+import { bracket, hostFault, unbracket } from '../host.ts'
+import { quote } from '../masking.ts'
+import type { Problems } from '../problems.ts'
 import type { NodeAddress, SentinelTarget } from './redis-target.ts'
-import type { Environment } from './schema.ts'
-import { Secret } from './secret.ts'
+import type { Environment } from '../schema.ts'
+import { Secret } from '../secret.ts'
 
 const SENTINEL_PORT = 26379
 const DEFAULT_MASTER = 'mymaster'

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { HandlerTimeout, MessageTakenAway } from './errors.ts'
+import { HandlerTimeout, MessageTakenAway } from '../errors.ts'
 import type { Leased } from './lease-keeper.ts'
-import type { Delivery } from './source.ts'
+import type { Delivery } from '../source.ts'
 
 export type Outcome =
   | { kind: 'done' }

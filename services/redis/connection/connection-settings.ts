@@ -1,6 +1,6 @@
 import type { RedisOptions } from 'ioredis'
-import type { CredentialStore } from '../credentials/credential-store.ts'
-import type { Classification } from './classify.ts'
+import type { CredentialStore } from '../../credentials/credential-store.ts'
+import type { Classification } from '../classify.ts'
 
 export interface ConnectionSettings {
   options: RedisOptions

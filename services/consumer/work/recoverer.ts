@@ -1,4 +1,4 @@
-import type { Recovered, Source } from './source.ts'
+import type { Recovered, Source } from '../source.ts'
 
 export interface RecovererOptions {
   source: Source

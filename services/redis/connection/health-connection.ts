@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis'
 import { BoundedRedis } from './bounded-client.ts'
 import type { ConnectionSettings } from './bounded-client.ts'
-import { classify } from './classify.ts'
-import type { Classification } from './classify.ts'
-import { RedisClosed, RedisConnectionFailed } from './errors.ts'
-import { concernsWrites } from './write-side.ts'
+import { classify } from '../classify.ts'
+import type { Classification } from '../classify.ts'
+import { RedisClosed, RedisConnectionFailed } from '../errors.ts'
+import { concernsWrites } from '../write-side.ts'
 
 /** `write`: it takes writes. `cluster`: the node serves its slots. */
 export type Attestation = 'write' | 'cluster'

@@ -1,4 +1,4 @@
-import type { Delivery, Source } from './source.ts'
+import type { Delivery, Source } from '../source.ts'
 
 /** Something in hand whose lease is to be renewed. */
 export interface Leased {

@@ -1,5 +1,5 @@
-import type { Problems } from './problems.ts'
-import { Secret } from './secret.ts'
+import type { Problems } from '../problems.ts'
+import { Secret } from '../secret.ts'
 
 /** Nothing but characters that an encoder leaves alone and escapes, at least one of them. */
 const LOOKS_ENCODED = /^(?:[\w\-.~!*'()]|%[\da-f]{2})*$/i

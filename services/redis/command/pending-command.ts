@@ -1,8 +1,8 @@
 import type { Command } from 'ioredis'
-import { Deadline } from '../resilience/deadlines.ts'
-import { classify, withoutArguments } from './classify.ts'
-import type { Classification, FailureKind } from './classify.ts'
-import { RedisConnectionLost, RedisNotConnected, RedisNotSent, RedisTimeout } from './errors.ts'
+import { Deadline } from '../../resilience/deadlines.ts'
+import { classify, withoutArguments } from '../classify.ts'
+import type { Classification, FailureKind } from '../classify.ts'
+import { RedisConnectionLost, RedisNotConnected, RedisNotSent, RedisTimeout } from '../errors.ts'
 
 /** What a command under way tells of itself. One is made for each client, and each command calls exactly one method, once. */
 export interface CommandObserver {

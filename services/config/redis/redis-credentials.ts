@@ -1,8 +1,8 @@
-import { isLoopback } from './host.ts'
-import { quote } from './masking.ts'
-import type { Problems } from './problems.ts'
+import { isLoopback } from '../host.ts'
+import { quote } from '../masking.ts'
+import type { Problems } from '../problems.ts'
 import type { RedisTarget } from './redis-target.ts'
-import type { Environment } from './schema.ts'
+import type { Environment } from '../schema.ts'
 
 type Stated = Partial<Environment>
 

@@ -1,4 +1,4 @@
-import { fullJitter } from '../resilience/backoff.ts'
+import { fullJitter } from '../../resilience/backoff.ts'
 
 const FIRST_MS = 50
 const CAP_MS = 1000

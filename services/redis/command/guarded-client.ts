@@ -1,16 +1,16 @@
 import { Redis } from 'ioredis'
 import type { Command, RedisOptions } from 'ioredis'
 import { blockingTimeoutMs } from './blocking.ts'
-import { BoundedRedis } from './bounded-client.ts'
-import type { ConnectionListener, ConnectionSettings } from './bounded-client.ts'
-import { RedisClosed, RedisConnectionFailed } from './errors.ts'
-import type { RedisNotConnected } from './errors.ts'
-import { internalsOf } from './ioredis-internals.ts'
-import type { WriteableStream } from './ioredis-internals.ts'
+import { BoundedRedis } from '../connection/bounded-client.ts'
+import type { ConnectionListener, ConnectionSettings } from '../connection/bounded-client.ts'
+import { RedisClosed, RedisConnectionFailed } from '../errors.ts'
+import type { RedisNotConnected } from '../errors.ts'
+import { internalsOf } from '../connection/ioredis-internals.ts'
+import type { WriteableStream } from '../connection/ioredis-internals.ts'
 import { PendingCommand } from './pending-command.ts'
 import { tellNo, tellNoLater } from './refusals.ts'
 import type { Traffic } from './traffic.ts'
-import { isWriteRefusal } from './write-side.ts'
+import { isWriteRefusal } from '../write-side.ts'
 
 const PULSE_MS = 5000
 /** To prove that it lives, for a line that is idle. */
