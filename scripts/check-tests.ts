@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, globSync, mkdirSync } from 'node:fs'
+import { createWriteStream, mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 export interface TestRun { passed: number, failed: number, ok: boolean }
@@ -64,22 +64,12 @@ export class TapReader {
   }
 }
 
-/** They take longest. At the end of the list, one of them would run alone for a minute and a half. */
-const LONGEST = ['services/relay/protocol', 'scripts/verify-deployment', 'scripts/chaos', 'services/journal/conformance', 'services/redis/outages', 'scripts/rollback', 'routes/contract', 'plugins/tracing']
-
-/** All test files, as `.taprc` has them, those first that take longest. */
-function inOrder (): string[] {
-  const first = LONGEST.map(name => `test/${name}.test.ts`)
-  const all = globSync('test/**/*.test.ts').toSorted()
-  return [...first.filter(file => all.includes(file)), ...all.filter(file => !first.includes(file))]
-}
-
 /** Runs tap, on all test files or on some, and keeps its full output in `.tap/run.tap`. */
 export async function runTests (files: string[]): Promise<TestRun> {
   mkdirSync('.tap', { recursive: true })
   const record = createWriteStream('.tap/run.tap')
   const reader = new TapReader(line => console.log(line))
-  const child = spawn('tap', ['run', '--reporter=tap', '--no-color', ...files.length === 0 ? inOrder() : files], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('tap', ['run', '--reporter=tap', '--no-color', ...files], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   for await (const line of createInterface({ input: child.stdout })) {
     record.write(`${line}\n`)
